@@ -1,0 +1,34 @@
+# `make run` and `make test` do all the set-up they need; both may be repeated.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RUN_ID ?= HyperRL-PPO-HalfCheetah-v0
+AGENT ?= epgt
+SEED ?= 0
+TOTAL_ENV_STEPS ?= 200000
+OUT ?= runs/$(RUN_ID)-$(AGENT)-$(SEED)-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: run test lint setup clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+run: $(READY)
+	$(BIN)/hyperrl train $(RUN_ID) --agent $(AGENT) --seed $(SEED) --total-env-steps $(TOTAL_ENV_STEPS) --out $(OUT)
+
+test: $(READY)
+	$(BIN)/python -m pytest --numprocesses 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Hyper-agents: what chooses the hyperparameters."""

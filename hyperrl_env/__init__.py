@@ -1,0 +1,27 @@
+"""The Hyper-RL environment: hyperparameter choice, update by update, as a Gymnasium environment.
+
+Importing this package registers the ids.
+"""
+
+from hyperrl_env.env import HyperRLEnv
+from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase
+from hyperrl_env.hyperparameters import DEFINITIONS, Hyperparameter
+from hyperrl_env.registration import env_ids, register_envs
+from hyperrl_env.search_space import PRESETS, SearchSpace
+from hyperrl_env.tasks import SETTINGS, TASKS
+
+register_envs()
+
+__all__ = [
+    "DEFINITIONS",
+    "HYPER_REWARDS",
+    "PRESETS",
+    "SETTINGS",
+    "TASKS",
+    "EnvironmentPhase",
+    "HyperRLEnv",
+    "Hyperparameter",
+    "SearchSpace",
+    "env_ids",
+    "register_envs",
+]

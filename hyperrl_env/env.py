@@ -1,0 +1,416 @@
+"""The Hyper-RL: choosing a policy-gradient learner's hyperparameters as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, get_args
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, HyperReward, get_hyper_reward
+from hyperrl_env.hyper_state import HyperStateProjector
+from hyperrl_env.hyperparameters import Hyperparameter
+from hyperrl_env.inner_run import InnerRun, RunConfig
+from hyperrl_env.learners import InnerLearner, learner_class
+from hyperrl_env.rendering import Renderer, make_renderer
+from hyperrl_env.search_space import ActionMode, BoundSearchSpace, SearchSpace, get_search_space
+from hyperrl_env.tasks import TASKS, get_settings
+
+Decision = Literal["update", "epoch", "phase"]
+Observation = NDArray[np.float32]
+
+
+class HyperRLEnv(gym.Env[Observation, Any]):
+    """Chooses the hyperparameters of a PPO or A2C run, update by update, while it trains.
+
+    ## Description
+
+    Inside the environment a Stable-Baselines3 learner trains a policy on an *inner* environment.
+    Each step applies a *hyper-action* (learning rate, clip range, GAE lambda, batch size ...) to
+    one policy update of that learner. When all updates on a rollout are done (the *update phase*),
+    the policy is frozen and collects the next rollout (the *environment phase*); the return that
+    it collects is the *hyper-reward*. The formulation is that of Le et al., "Episodic Policy
+    Gradient Training", AAAI 2022.
+
+    ```python
+    import gymnasium as gym
+    import hyperrl_env
+
+    env = gym.make("HyperRL-PPO-HalfCheetah-v0", total_env_steps=1_000_000)
+    obs, info = env.reset(seed=0)
+    while not info["run_finished"]:
+        obs, hyper_reward, terminated, truncated, info = env.step(env.action_space.sample())
+        if terminated or truncated:
+            obs, info = env.reset()
+    ```
+
+    ## Action Space
+
+    | `action_mode` | space | meaning |
+    |---|---|---|
+    | `"discrete"` | `Discrete(B_1 * ... * B_k)` | the joint choice of a bin per hyperparameter, the last one varying fastest |
+    | `"multi_discrete"` | `MultiDiscrete([B_1, ..., B_k])` | a bin per hyperparameter |
+    | `"box"` | `Box(-1, 1, (k,), float32)` | a point per hyperparameter, on its own scale from its smallest to its largest bin |
+
+    A hyperparameter of *update* scope acts in the very update that it is chosen for; one of
+    *phase* scope (`gamma`, `gae_lambda`, `n_epochs`, `n_steps`) from the next advantages on, with
+    the value chosen last. `env.unwrapped.default_action` means the task's own settings: with it at
+    every step the learner ends with the same bits as Stable-Baselines3's `learn()`.
+
+    ## Observation Space
+
+    `Box(-inf, inf, (D,), float32)`, always finite: the hyper-state (Eq. 2).
+
+    | index | meaning |
+    |---|---|
+    | 0 .. D-2 | vec(W C) for every parameter tensor of policy and value network, then for the latest gradient of each, then for the `order` - 1 gradients before it |
+    | D-1 | fraction of the update phase that is done, in [0, 1] |
+
+    W is (out, in) for weights, (1, n) for a bias or log_std; gradients are those of the objective
+    before clipping, zeros before they exist; C is a random (in, `projection_dim`) matrix, the same
+    for all runs, and a parameter of `env.unwrapped.projector`, so that an agent may train it. For
+    two hidden layers of 64 and A continuous actions D is 12 (264 + A) + 1.
+
+    ## Rewards
+
+    0 at every step but the last of an update phase, which earns the hyper-reward G (Eq. 1) of the
+    environment phase that follows:
+
+    | `hyper_reward` | G |
+    |---|---|
+    | `"discounted_return"` | mean over the phase's steps and environments of the discounted sum of raw rewards to the end of the phase or of the inner episode; gamma is the task's own whatever the actions |
+    | `"episode_return"` | mean undiscounted return of the inner episodes that ended in the phase; the value before where none did |
+    | `"value_target"` | mean bootstrapped lambda-return on normalised rewards |
+    | a callable | of an `EnvironmentPhase` |
+
+    ## Starting State
+
+    `reset(seed=s)` starts a run: a fresh learner seeded with s, its inner environments, and the
+    first environment phase. `reset()` after a finished learning episode goes on with the same run.
+    `reset()` when the run is finished, in the middle of an episode, or with
+    `options={"new_run": True}` starts a new run with a seed drawn from the environment's own
+    generator.
+
+    ## Episode End
+
+    *Terminated*: the learning episode's `learning_episode_phases` update phases, and the
+    environment phase after each, are done; or, with `None`, the run. Or the run ended because
+    every update of a whole phase was refused for a non-finite loss or gradient.
+    *Truncated*: the budget is spent, so that the episode's last update phase has no environment
+    phase and no hyper-reward. As in SB3's `learn()`, the last rollout is still trained on.
+
+    ## Information
+
+    `hyperparameters` (values in force, by SB3's names), `env_steps`, `phase` (update phases
+    finished), `update_step` (updates done in the current phase), `run_finished`, `diverged`
+    (an update of this step was refused; the learner kept its last good state). After an
+    environment phase: the three hyper-rewards under their names. At the end of a phase
+    `phase_stats`: `returns` and `lengths` of the inner episodes that ended, means of the losses,
+    `approx_kl`, `clip_fraction`, `grad_norm`, then `explained_variance` and `seconds`. Values
+    that are not defined are None.
+
+    ## Arguments
+
+    Args:
+        algorithm: "PPO" or "A2C". Set by the id.
+        task: Whose settings to start from. Set by the id; None for the generic ids, which start
+            from Stable-Baselines3's own defaults.
+        env_id: Gymnasium id of the inner environment. Default: the task's.
+        env_fn: A callable that returns a new inner environment at each call, instead of `env_id`.
+        env_kwargs: Keyword arguments of the inner environment.
+        total_env_steps: Budget of a run in inner environment steps. Default: the task's.
+        search_space: A preset's name, hyperparameter names, or a `SearchSpace`. Default: the task's.
+        action_mode: "discrete", "multi_discrete" or "box".
+        decision: "update": one action per policy update. "epoch", "phase": the action is held.
+        learning_episode_phases: Update phases per learning episode; None: the whole run.
+        order: N_order >= 0, how many gradients the hyper-state holds.
+        projection_dim: d >= 1, the length that each row is projected to.
+        hyper_reward: A name of the table above, or a callable of an `EnvironmentPhase`.
+        n_envs: Inner environments side by side. Default: the task's.
+        normalize: Whether observations and rewards of the inner environment are normalised by
+            their running mean and spread. Default: the task's.
+        learner_kwargs: SB3's constructor arguments, merged over the task's settings; they mean
+            what they mean in SB3 (a float learning rate stays constant).
+        backend: "auto" or "eager": SB3's own arithmetic.
+        device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
+        render_mode: None, "rgb_array" (learning curve and schedule so far as a picture), "human"
+            (the same in a window, after each phase) or "ansi" (one line).
+
+    Raises:
+        ValueError: An argument that is unknown or impossible; the message says what would be right.
+        gymnasium.error.DependencyNotInstalled: The inner environment needs an extra that is not
+            installed.
+
+    ## Version History
+
+    * v0: first version
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - declared so by gym.Env
+        "render_modes": ["rgb_array", "human", "ansi"],
+        "render_fps": 1,
+    }
+
+    def __init__(
+        self,
+        algorithm: str = "PPO",
+        task: str | None = None,
+        *,
+        env_id: str | None = None,
+        env_fn: Callable[..., gym.Env[Any, Any]] | None = None,
+        env_kwargs: Mapping[str, Any] | None = None,
+        total_env_steps: int | None = None,
+        search_space: str | Iterable[Hyperparameter | str] | SearchSpace | None = None,
+        action_mode: ActionMode = "discrete",
+        decision: Decision = "update",
+        learning_episode_phases: int | None = 1,
+        order: int = 2,
+        projection_dim: int = 4,
+        hyper_reward: str | HyperReward = "discounted_return",
+        n_envs: int | None = None,
+        normalize: bool | None = None,
+        learner_kwargs: Mapping[str, Any] | None = None,
+        backend: str = "auto",
+        device: str = "auto",
+        render_mode: str | None = None,
+    ) -> None:
+        settings = get_settings(algorithm, task)
+        if decision not in get_args(Decision):
+            raise ValueError(f"Unknown decision {decision!r}: give one of {list(get_args(Decision))}.")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(
+                f"Unknown render_mode {render_mode!r}: give None or one of {self.metadata['render_modes']}."
+            )
+        if learning_episode_phases is not None:
+            _check_at_least("learning_episode_phases", learning_episode_phases, 1)
+        _check_at_least("order", order, 0)
+        _check_at_least("projection_dim", projection_dim, 1)
+        self._name = f"{algorithm} on {task or env_id or 'your own environment'}"
+        self.family = settings.family
+        self.render_mode = render_mode
+        self.total_env_steps = settings.total_env_steps if total_env_steps is None else total_env_steps
+        self._decision = decision
+        self._episode_phases = learning_episode_phases
+        self._hyper_reward = get_hyper_reward(hyper_reward)
+        self._config = RunConfig(
+            learner_class=learner_class(algorithm, backend),
+            learner_kwargs={**settings.learner_kwargs, **(learner_kwargs or {})},
+            env=_inner_env(env_id, env_fn, task),
+            env_kwargs=env_kwargs or {},
+            n_envs=settings.n_envs if n_envs is None else n_envs,
+            normalize=settings.normalize if normalize is None else normalize,
+            total_env_steps=self.total_env_steps,
+            gradient_order=order,
+            device=device,
+        )
+        # A learner that never trains tells the shapes and the defaults.
+        probe = InnerRun(self._config, seed=0)
+        try:
+            rollout_size = probe.learner.n_steps * probe.learner.n_envs
+            defaults = probe.learner.default_values()
+            shapes = [(w.shape[0], w.shape[1]) for w in probe.weights()] * (1 + order)
+        finally:
+            probe.close()
+        _check_at_least(
+            "total_env_steps", self.total_env_steps, rollout_size, "one environment phase, n_steps * n_envs"
+        )
+        space = settings.search_space if search_space is None else get_search_space(search_space)
+        self.search_space = BoundSearchSpace(space, action_mode, defaults, rollout_size)
+        self.action_space = self.search_space.action_space
+        self.projector = HyperStateProjector(shapes, projection_dim)
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (self.projector.state_size,), np.float32)
+        self.run_finished = False
+        self._run: InnerRun | None = None
+        self._renderer: Renderer | None = None
+        self._episode_over = False
+
+    # ------------------------------------------------------------------ Gymnasium
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Starts a learning episode, and a new run where "Starting State" says so.
+
+        Args:
+            seed: Starts a new run with this seed, in [0, 2**32).
+            options: `{"new_run": True}` starts a new run whatever the state of the present one.
+
+        Returns:
+            The hyper-state (float32, `(D,)`) and the info; after a new run's first environment
+            phase the info holds its `phase_stats`.
+        """
+        super().reset(seed=seed)
+        if unknown := set(options or {}) - {"new_run"}:
+            raise ValueError(f"Unknown reset options {sorted(unknown)}: the only one is 'new_run'.")
+        goes_on = self._episode_over and not self.run_finished
+        phase_info: dict[str, Any] = {}
+        if seed is not None or not goes_on or (options or {}).get("new_run"):
+            phase_info = self._start_run(int(self.np_random.integers(2**31)) if seed is None else seed)
+        self._episode_over = False
+        self._phases_left = self._episode_phases
+        return self._observation(), self._info(diverged=False) | phase_info
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Applies a hyper-action to one policy update (with `decision`, to an epoch or phase of them).
+
+        Args:
+            action: An element of `action_space`.
+
+        Returns:
+            Hyper-state, hyper-reward, terminated, truncated, info.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before `reset`, or after the end of a learning episode.
+            gymnasium.error.InvalidAction: The action is not in the action space.
+        """
+        run = self._present_run()
+        if self._episode_over:
+            raise ResetNeeded("The learning episode is over: call reset() to go on with the run.")
+        learner = run.learner
+        values = self.search_space.values(action, learner.default_values())
+        refused, epoch = learner.updates_refused, learner.epoch
+        run.update(values)
+        while not learner.update_phase_finished and (
+            self._decision == "phase" or (self._decision == "epoch" and learner.epoch == epoch)
+        ):
+            run.update(values)
+        diverged = learner.updates_refused > refused
+        if not learner.update_phase_finished:
+            return self._observation(), 0.0, False, False, self._info(diverged)
+        return self._end_phase(run, diverged)
+
+    def render(self) -> Any:
+        """Shows the run so far: an (H, W, 3) uint8 array, a line of text, or a window.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before `reset`.
+        """
+        self._present_run()
+        if self._renderer is None:
+            gym.logger.warn(
+                "Nothing is rendered: give a render_mode, as in gym.make(id, render_mode='rgb_array')."
+            )
+            return None
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Closes the inner environments and the window."""
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    # ------------------------------------------------------------------ for hyper-agents
+
+    @property
+    def learner(self) -> InnerLearner:
+        """The inner learner of the present run; `learner.model` is the Stable-Baselines3 algorithm."""
+        return self._present_run().learner
+
+    @property
+    def default_action(self) -> Any:
+        """The action that means the task's own defaults."""
+        return self.search_space.default_action
+
+    def hyper_state_tensors(self) -> list[Tensor]:
+        """Copies of the raw tensors W_m^n behind the observation, in its order (Eq. 2).
+
+        `projector(tensors, position)` of them is the observation, differentiably in C.
+
+        Returns:
+            Detached (out, in) matrices: all weights, all latest gradients, the ones before them.
+        """
+        return [matrix.clone() for matrix in self._present_run().matrices()]
+
+    # ------------------------------------------------------------------ the run
+
+    def _present_run(self) -> InnerRun:
+        if self._run is None:
+            raise ResetNeeded("There is no run yet: call reset() first.")
+        return self._run
+
+    def _start_run(self, seed: int) -> dict[str, Any]:
+        self.close()
+        run = InnerRun(self._config, seed)
+        self._run = run
+        self.run_finished = False
+        self._renderer = make_renderer(self.render_mode, self._name, self.search_space.names)
+        phase = run.start()
+        self._worst_reward = self._hyper_reward(phase)
+        return self._phase_info(run, {}, phase)
+
+    def _end_phase(
+        self, run: InnerRun, diverged: bool
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        statistics = run.learner.update_statistics()
+        wholly_refused = run.learner.updates_refused == run.learner.update_step
+        cut_short = run.budget_spent and not wholly_refused
+        self.run_finished = wholly_refused or cut_short
+        phase = None if self.run_finished else run.collect()
+        # Weights that no update can leave are worth no more than the worst that the run has seen.
+        reward = self._worst_reward if wholly_refused else 0.0 if phase is None else self._hyper_reward(phase)
+        self._worst_reward = min(self._worst_reward, reward)
+        if self._phases_left is None:
+            terminated, truncated = self.run_finished, False
+        else:
+            self._phases_left -= 1
+            terminated = wholly_refused or (self._phases_left == 0 and not cut_short)
+            truncated = cut_short
+        self._episode_over = terminated or truncated
+        info = self._info(diverged) | self._phase_info(run, statistics, phase)
+        return self._observation(), reward, terminated, truncated, info
+
+    def _observation(self) -> Observation:
+        run = self._present_run()
+        return self.projector.observation(run.matrices(), run.learner.update_position)
+
+    def _info(self, diverged: bool) -> dict[str, Any]:
+        run = self._present_run()
+        return {
+            "hyperparameters": run.learner.values_in_force(),
+            "env_steps": run.env_steps,
+            "phase": run.phase,
+            "update_step": run.learner.update_step,
+            "run_finished": self.run_finished,
+            "diverged": diverged,
+        }
+
+    def _phase_info(
+        self, run: InnerRun, statistics: Mapping[str, float | None], phase: EnvironmentPhase | None
+    ) -> dict[str, Any]:
+        returns = [] if phase is None else list(phase.episode_returns)
+        lengths = [] if phase is None else list(phase.episode_lengths)
+        if self._renderer is not None:
+            self._renderer.record(run.env_steps, returns, run.learner.values_in_force())
+            if self.render_mode == "human":
+                self.render()
+        hyper_rewards = {} if phase is None else {name: f(phase) for name, f in HYPER_REWARDS.items()}
+        return hyper_rewards | {
+            "phase_stats": {"returns": returns, "lengths": lengths, **statistics, "seconds": run.lap()}
+        }
+
+
+def _inner_env(
+    env_id: str | None, env_fn: Callable[..., gym.Env[Any, Any]] | None, task: str | None
+) -> str | Callable[..., gym.Env[Any, Any]]:
+    if env_id is not None and env_fn is not None:
+        raise ValueError("Give env_id or env_fn, not both.")
+    if env_fn is not None:
+        return env_fn
+    if env_id is not None:
+        return env_id
+    if task is None:
+        raise ValueError("A generic Hyper-RL needs an inner environment: give env_id or env_fn.")
+    return TASKS[task].env_id
+
+
+def _check_at_least(name: str, value: int, least: int, what: str = "") -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        reason = f" ({what})" if what else ""
+        raise ValueError(f"{name} must be a whole number of at least {least}{reason}, not {value!r}.")

@@ -1,0 +1,258 @@
+"""Hyperparameters: what each one is, and which values of it are offered.
+
+Names are Stable-Baselines3's. A *relative* hyperparameter offers multiples of the task's default
+(learning rate 0.5x, 1x, 2x), and where the task decays that default, multiples of the decayed
+value. An *absolute* one offers the values themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Scale = Literal["linear", "log"]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a hyperparameter is, whatever the task.
+
+    Attributes:
+        effect: What it does, in one sentence.
+        scope: "update": acts in the very update it is chosen for. "phase": acts from the next
+            advantages (or the next update phase) on, with the value chosen last.
+        bins: The values offered where only the name is given.
+        relative: Whether those are multiples of the task's default.
+        scale: How "box" actions and ranges spread over the values.
+        low: Smallest allowed value.
+        high: Largest allowed value.
+        open_low: Whether `low` itself is forbidden.
+        integer: Whether only whole numbers make sense.
+    """
+
+    effect: str
+    scope: Literal["update", "phase"]
+    bins: tuple[float, ...]
+    relative: bool = False
+    scale: Scale = "linear"
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    integer: bool = False
+
+    def allows(self, value: float) -> bool:
+        """Whether the value lies in the hyperparameter's own domain."""
+        return math.isfinite(value) and (
+            self.low < value <= self.high if self.open_low else self.low <= value <= self.high
+        )
+
+    @property
+    def domain(self) -> str:
+        """The domain in interval notation."""
+        kind = "integers in " if self.integer else ""
+        left, right = "(" if self.open_low else "[", ")" if self.high == math.inf else "]"
+        return f"{kind}{left}{self.low:g}, {self.high:g}{right}"
+
+
+# Bins: settings of the paper's released code, as far as it schedules the hyperparameter.
+DEFINITIONS: Mapping[str, Definition] = {
+    "learning_rate": Definition(
+        effect="Step size of the optimiser.",
+        scope="update", low=0, open_low=True, scale="log", bins=(0.5, 1, 2), relative=True,
+    ),
+    "clip_range": Definition(
+        effect="How far PPO's probability ratio may leave 1 before its gradient stops; value clipping, "
+        "where the task uses it, keeps its ratio to this.",
+        scope="update", low=0, open_low=True, bins=(0.1, 0.2, 0.3, 0.4, 0.5),
+    ),
+    "batch_size": Definition(
+        effect="How many samples of the epoch's permutation the update takes.",
+        scope="update", low=1, integer=True, scale="log", bins=(0.5, 1, 2), relative=True,
+    ),
+    "ent_coef": Definition(
+        effect="Weight of the entropy bonus in the loss.",
+        scope="update", low=0, bins=(0, 0.001, 0.01, 0.1),
+    ),
+    "vf_coef": Definition(
+        effect="Weight of the value loss in the loss.",
+        scope="update", low=0, scale="log", bins=(0.5, 1, 2), relative=True,
+    ),
+    "max_grad_norm": Definition(
+        effect="Norm that the gradient is clipped to.",
+        scope="update", low=0, open_low=True, scale="log", bins=(0.5, 1, 2), relative=True,
+    ),
+    "kl_clip": Definition(
+        effect="Trust region of an ACKTR update.",
+        scope="update", low=0, open_low=True, bins=(0.001, 0.002, 0.003),
+    ),
+    "damping": Definition(
+        effect="Damping of ACKTR's Fisher factors.",
+        scope="update", low=0, open_low=True, scale="log", bins=(0.5, 1, 2), relative=True,
+    ),
+    "gamma": Definition(
+        effect="Discount factor of the advantages.",
+        scope="phase", low=0, high=1, bins=(0.95, 0.975, 0.99),
+    ),
+    "gae_lambda": Definition(
+        effect="Lambda of generalised advantage estimation.",
+        scope="phase", low=0, high=1, bins=(0.9, 0.925, 0.95, 0.975, 0.99),
+    ),
+    "n_epochs": Definition(
+        effect="Passes over the rollout in an update phase.",
+        scope="phase", low=1, integer=True, scale="log", bins=(0.5, 1, 2), relative=True,
+    ),
+    "n_steps": Definition(
+        effect="Steps of each inner environment in an environment phase.",
+        scope="phase", low=1, integer=True, scale="log", bins=(0.25, 0.5, 1), relative=True,
+    ),
+}  # fmt: skip
+
+
+def definition(name: str) -> Definition:
+    """Looks a hyperparameter up.
+
+    Raises:
+        ValueError: For an unknown name; the message lists those that exist.
+    """
+    if name not in DEFINITIONS:
+        raise ValueError(f"Unknown hyperparameter {name!r}: known are {', '.join(sorted(DEFINITIONS))}.")
+    return DEFINITIONS[name]
+
+
+def spread(low: float, high: float, n: int, scale: Scale) -> tuple[float, ...]:
+    """`n` values from `low` to `high`, both included, evenly spaced on the scale."""
+    return tuple(interpolate(low, high, i / (n - 1), scale) for i in range(n))
+
+
+def interpolate(low: float, high: float, fraction: float, scale: Scale) -> float:
+    """The value at a fraction in [0, 1] of the way from `low` to `high` on the scale."""
+    if scale == "log":
+        return math.exp(math.log(low) + fraction * (math.log(high) - math.log(low)))
+    return low + fraction * (high - low)
+
+
+def fraction_of(low: float, high: float, value: float, scale: Scale) -> float:
+    """Inverse of `interpolate`."""
+    if scale == "log":
+        return (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
+    return (value - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One hyperparameter of a search space, with the values offered.
+
+    Give `values`, or `multipliers`, or `low` and `high` (`n_bins` values between them), or nothing
+    for the standard bins.
+
+    Args:
+        name: Stable-Baselines3's name.
+        values: The values offered (absolute).
+        multipliers: The multiples of the task's default that are offered (relative).
+        low: Smallest value of a range (absolute).
+        high: Largest value of a range (absolute).
+        n_bins: How many values of the range the discrete action modes offer.
+        scale: "linear" or "log"; how a range is divided and how "box" actions spread. Default:
+            the hyperparameter's own.
+
+    Raises:
+        ValueError: Unknown name, values outside the hyperparameter's domain, no value to choose
+            between, or more than one of the three forms.
+    """
+
+    name: str
+    values: tuple[float, ...] | None = None
+    multipliers: tuple[float, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+    n_bins: int = 5
+    scale: Scale | None = None
+
+    def __post_init__(self) -> None:
+        own = definition(self.name)
+        if self.scale not in (None, "linear", "log"):
+            raise ValueError(f"{self.name}: unknown scale {self.scale!r}: give 'linear' or 'log'.")
+        is_range = self.low is not None or self.high is not None
+        if (self.values is not None) + (self.multipliers is not None) + is_range > 1:
+            raise ValueError(f"{self.name}: give only one of values, multipliers, and low with high.")
+        if is_range:
+            self._check_range()
+        if self.values is not None:
+            object.__setattr__(self, "values", _sorted_unique(self.name, self.values))
+            for value in self.bins:
+                self.check(value)
+        if self.multipliers is not None:
+            object.__setattr__(self, "multipliers", _sorted_unique(self.name, self.multipliers))
+            if not all(0 < m < math.inf for m in self.bins):
+                raise ValueError(
+                    f"{self.name}: multipliers must be positive and finite, not {self.multipliers}."
+                )
+            if 1.0 not in self.bins:
+                raise ValueError(f"{self.name}: multipliers must contain 1, the task's default.")
+        if own.integer and not self.relative and any(value != int(value) for value in self.bins):
+            raise ValueError(f"{self.name}: values must be whole numbers, not {self.bins}.")
+        if self.scale == "log" and min(self.bins) <= 0:
+            raise ValueError(f"{self.name}: a log scale needs positive values, not {min(self.bins):g}.")
+
+    def _check_range(self) -> None:
+        if self.low is None or self.high is None or not self.low < self.high:
+            raise ValueError(f"{self.name}: a range needs low < high, not low={self.low}, high={self.high}.")
+        if self.n_bins < 2:
+            raise ValueError(f"{self.name}: n_bins must be at least 2, not {self.n_bins}.")
+        self.check(self.low)
+        self.check(self.high)
+        if self.box_scale == "log" and self.low <= 0:
+            raise ValueError(f"{self.name}: a range on a log scale needs low > 0, not {self.low:g}.")
+
+    @property
+    def relative(self) -> bool:
+        """Whether the bins are multiples of the task's default."""
+        if self.multipliers is not None:
+            return True
+        return self.values is None and self.low is None and definition(self.name).relative
+
+    @property
+    def standard(self) -> bool:
+        """Whether only the name was given, so that the bins are the standard ones."""
+        return self.values is None and self.multipliers is None and self.low is None
+
+    @property
+    def bins(self) -> tuple[float, ...]:
+        """What is offered, ascending: multiples of the default where `relative`, else values."""
+        if self.values is not None:
+            return self.values
+        if self.multipliers is not None:
+            return self.multipliers
+        if self.low is not None and self.high is not None:
+            values = spread(self.low, self.high, self.n_bins, self.box_scale)
+            if definition(self.name).integer:
+                return tuple(float(v) for v in sorted({round(v) for v in values}))
+            return values
+        return definition(self.name).bins
+
+    @property
+    def box_scale(self) -> Scale:
+        """The scale in force: the one given, or the hyperparameter's own; linear where 0 is offered."""
+        if self.scale is not None:
+            return self.scale
+        return "linear" if self.values is not None and min(self.values) <= 0 else definition(self.name).scale
+
+    def check(self, value: float) -> None:
+        """Raises ValueError where an absolute value lies outside the hyperparameter's domain."""
+        if not definition(self.name).allows(value):
+            raise ValueError(f"{self.name}={value:g} is outside its domain: {definition(self.name).domain}.")
+
+
+def _sorted_unique(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    unique = tuple(sorted({float(v) for v in values}))
+    if not unique:
+        raise ValueError(f"{name}: give at least one value.")
+    return unique
+
+
+def levels(q: int, s: float) -> tuple[float, ...]:
+    """The paper's "level" multipliers: 1 and, for i = 1..q-1, i/s + 1 and its inverse."""
+    above = [i / s + 1 for i in range(1, q)]
+    return tuple(sorted([1.0, *above, *(1 / m for m in above)]))

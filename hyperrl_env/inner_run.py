@@ -1,0 +1,152 @@
+"""One inner training, from initial weights to the end of its budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+from torch import Tensor
+
+from hyperrl_env.hyper_reward import EnvironmentPhase
+from hyperrl_env.hyper_state import as_matrix
+from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.learners import InnerLearner, make_learner
+from hyperrl_env.randomness import RandomState
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What two runs of one Hyper-RL environment have in common; only the seed differs.
+
+    Attributes:
+        learner_class: The inner learner.
+        learner_kwargs: SB3's constructor arguments.
+        env: Gymnasium id of the inner environment, or a callable that makes it.
+        env_kwargs: Its keyword arguments.
+        n_envs: Inner environments side by side.
+        normalize: Whether observations and rewards are normalised.
+        total_env_steps: The budget.
+        gradient_order: N_order.
+        device: Torch device.
+    """
+
+    learner_class: type[InnerLearner]
+    learner_kwargs: Mapping[str, Any]
+    env: str | Callable[..., gym.Env[Any, Any]]
+    env_kwargs: Mapping[str, Any]
+    n_envs: int
+    normalize: bool
+    total_env_steps: int
+    gradient_order: int
+    device: str
+
+
+class Seconds(float):
+    """A measured duration: a float that all durations equal.
+
+    Two runs that differ only in how long they took did the same, so infos that hold durations
+    compare equal between them.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Seconds) or NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        return not isinstance(other, Seconds) or NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(Seconds)
+
+
+class InnerRun:
+    """One run: a learner on its inner environments, with random generators of its own.
+
+    Nothing here decides: the caller says when to update, with what, and when to collect. All work
+    happens on the run's own random state; the process's global generators stay as they are.
+
+    Args:
+        config: What the run does.
+        seed: Seeds weights, inner environments and action noise as SB3 does.
+
+    Attributes:
+        learner: The inner learner.
+        phase: Update phases that are finished.
+    """
+
+    def __init__(self, config: RunConfig, seed: int) -> None:
+        self.seed = seed
+        self.phase = 0
+        self._total_env_steps = config.total_env_steps
+        self._random_state = RandomState(seed)
+        self._lap_started = time.perf_counter()
+        with self._random_state.swapped_in():
+            self._envs = make_inner_envs(
+                config.env,
+                env_kwargs=config.env_kwargs,
+                n_envs=config.n_envs,
+                normalize=config.normalize,
+                gamma=config.learner_kwargs.get("gamma", 0.99),
+            )
+            try:
+                self.learner = make_learner(
+                    config.learner_class, self._envs, config.learner_kwargs, seed=seed, device=config.device
+                )
+            except BaseException:
+                self._envs.close()
+                raise
+        self._gradient_order = config.gradient_order
+
+    def start(self) -> EnvironmentPhase:
+        """Resets the inner environments and collects the first environment phase."""
+        with self._random_state.swapped_in():
+            self.learner.start_run(self._total_env_steps, self._gradient_order)
+        return self.collect()
+
+    def update(self, values: Mapping[str, float]) -> None:
+        """Does one policy update with these hyperparameters."""
+        with self._random_state.swapped_in():
+            self.learner.policy_update(values)
+        if self.learner.update_phase_finished:
+            self.phase += 1
+
+    def collect(self) -> EnvironmentPhase:
+        """Runs an environment phase; the next update phase can begin."""
+        with self._random_state.swapped_in():
+            return self.learner.environment_phase()
+
+    def lap(self) -> Seconds:
+        """Wall-clock seconds since the last call."""
+        now = time.perf_counter()
+        seconds, self._lap_started = now - self._lap_started, now
+        return Seconds(seconds)
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps collected so far, over all inner environments."""
+        return self.learner.num_timesteps
+
+    @property
+    def budget_spent(self) -> bool:
+        """Whether the budget leaves no further environment phase."""
+        return self.env_steps >= self._total_env_steps
+
+    def weights(self) -> list[Tensor]:
+        """W_m of Eq. 2: the policy's parameters as matrices; views of the live weights."""
+        return [as_matrix(p.detach()) for p in self.learner.policy.parameters()]
+
+    def matrices(self) -> list[Tensor]:
+        """W_m^n of Eq. 2, orders outermost: all weights, all latest gradients, the ones before them.
+
+        Views of the live weights, which the next update changes.
+        """
+        history = self.learner.gradient_history
+        return self.weights() + [as_matrix(g) for age in range(len(history)) for g in history[age]]
+
+    def close(self) -> None:
+        """Closes the inner environments."""
+        self._envs.close()

@@ -1,0 +1,244 @@
+"""The contract of an inner learner: an SB3 on-policy algorithm that is driven one update at a time."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.utils import explained_variance, update_learning_rate
+from torch import Tensor
+
+from hyperrl_env.hyper_reward import EnvironmentPhase
+from hyperrl_env.hyper_state import GradientHistory
+
+
+class PhaseRecorder(BaseCallback):
+    """Keeps what SB3's rollout buffer does not: raw rewards, episode ends and episode statistics."""
+
+    def _on_rollout_start(self) -> None:
+        self.rewards: list[NDArray[np.floating]] = []
+        self.dones: list[NDArray[np.bool_]] = []
+        self.episode_returns: list[float] = []
+        self.episode_lengths: list[int] = []
+
+    def _on_step(self) -> bool:
+        normalizer = self.model.get_vec_normalize_env()
+        # SB3 adds the bootstrap of a time limit to `rewards` in place after this call: copy now.
+        raw = self.locals["rewards"].copy() if normalizer is None else normalizer.get_original_reward()
+        self.rewards.append(raw)
+        self.dones.append(self.locals["dones"])
+        for info in self.locals["infos"]:
+            if "episode" in info:
+                self.episode_returns.append(float(info["episode"]["r"]))
+                self.episode_lengths.append(int(info["episode"]["l"]))
+        return True
+
+
+class InnerLearner(OnPolicyAlgorithm):
+    """An SB3 on-policy algorithm, taken apart into environment phases and single policy updates.
+
+    A subclass inherits from this class and from an SB3 algorithm, in this order, and says how one
+    update is done. It stays that SB3 algorithm: `learn`, `predict`, `save`, policies, buffers and
+    VecNormalize work as ever. With the default hyperparameters at every update, the calls
+
+        learner.start_run(total_env_steps)
+        while True:
+            learner.environment_phase()
+            while not learner.update_phase_finished:
+                learner.policy_update(learner.default_values())
+
+    leave the same bits as SB3's own `learn(total_env_steps)`.
+
+    Attributes:
+        offered: Names of the hyperparameters that this algorithm offers.
+        gradient_history: The last gradients of the objective, before clipping.
+        update_step: Policy updates done in this update phase, refused ones included.
+        updates_refused: How many of them were refused because loss or gradient was not finite.
+    """
+
+    offered: ClassVar[tuple[str, ...]]
+    _run_attributes: ClassVar[tuple[str, ...]] = (
+        "gradient_history",
+        "update_step",
+        "updates_refused",
+        "_defaults",
+        "_last_episode_return",
+        "_recorder",
+        "_reward_gamma",
+        "_statistics",
+    )
+    gradient_history: GradientHistory
+    update_step: int
+    updates_refused: int
+
+    # ------------------------------------------------------------------ the contract
+
+    @abstractmethod
+    def _begin_update_phase(self) -> None:
+        """Prepares the first update on the rollout that was just collected."""
+
+    @abstractmethod
+    def _update(self) -> None:
+        """Does exactly one policy update with the hyperparameters in force."""
+
+    @property
+    @abstractmethod
+    def update_phase_finished(self) -> bool:
+        """Whether every update on the rollout at hand is done."""
+
+    @property
+    @abstractmethod
+    def update_position(self) -> float:
+        """Fraction of the update phase that is done, in [0, 1]."""
+
+    @property
+    def epoch(self) -> int:
+        """Passes over the rollout that are done in this update phase."""
+        return int(self.update_phase_finished)
+
+    # ------------------------------------------------------------------ driving it
+
+    @property
+    def model(self) -> OnPolicyAlgorithm:
+        """The Stable-Baselines3 algorithm object: the learner itself."""
+        return self
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        # By now SB3 has turned what may be scheduled into schedules.
+        self._defaults = {name: getattr(self, name) for name in self.offered} | {
+            "learning_rate": self.lr_schedule
+        }
+
+    def start_run(self, total_env_steps: int, gradient_order: int) -> None:
+        """Resets the inner environments and everything that counts.
+
+        Args:
+            total_env_steps: The budget, which learning-rate decay refers to.
+            gradient_order: N_order, how many gradients the history keeps.
+        """
+        self._defaults = {name: getattr(self, name) for name in self.offered} | {
+            "learning_rate": self.lr_schedule
+        }
+        self._reward_gamma = self.gamma
+        self._last_episode_return = 0.0
+        self._recorder = PhaseRecorder()
+        self.gradient_history = GradientHistory(self.policy.parameters(), gradient_order)
+        _, callback = self._setup_learn(total_env_steps, self._recorder)
+        callback.on_training_start(locals(), globals())
+
+    def environment_phase(self) -> EnvironmentPhase:
+        """Collects `n_steps * n_envs` transitions with the frozen policy; the update phase follows."""
+        assert self.env is not None
+        self.rollout_buffer.buffer_size = self.n_steps
+        self.collect_rollouts(self.env, self._recorder, self.rollout_buffer, n_rollout_steps=self.n_steps)
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        recorder = self._recorder
+        phase = EnvironmentPhase(
+            rewards=np.stack(recorder.rewards),
+            dones=np.stack(recorder.dones),
+            value_targets=self.rollout_buffer.returns.copy(),
+            episode_returns=tuple(recorder.episode_returns),
+            episode_lengths=tuple(recorder.episode_lengths),
+            last_episode_return=self._last_episode_return,
+            gamma=self._reward_gamma,
+        )
+        if phase.episode_returns:
+            self._last_episode_return = float(np.mean(phase.episode_returns))
+        self.update_step = 0
+        self.updates_refused = 0
+        self._statistics: dict[str, list[Tensor]] = {}
+        self.policy.set_training_mode(True)
+        self._begin_update_phase()
+        return phase
+
+    def policy_update(self, values: Mapping[str, float]) -> None:
+        """Does exactly one policy update.
+
+        Args:
+            values: Hyperparameters by name; those not named take the task's default.
+        """
+        for name, value in (self.default_values() | dict(values)).items():
+            self._apply(name, value)
+        self._update()
+        self.update_step += 1
+        if self.update_phase_finished:
+            self._log_update_phase()
+
+    def default_values(self) -> dict[str, float]:
+        """The task's own value of every hyperparameter offered, at this moment of the run."""
+        progress = self._current_progress_remaining
+        return {
+            name: default(progress) if callable(default) else default
+            for name, default in self._defaults.items()
+        }
+
+    def values_in_force(self) -> dict[str, float]:
+        """The value that the live objects hold of every hyperparameter offered."""
+        return {name: self._in_force(name) for name in self.offered}
+
+    def update_statistics(self) -> dict[str, float | None]:
+        """Means over the updates of this phase, by SB3's names; explained variance of the rollout.
+
+        A mean over no finite update, and the variance explained of constant returns, is None.
+        """
+        means = {name: float(torch.stack(values).mean()) for name, values in self._statistics.items()}
+        buffer = self.rollout_buffer
+        means["explained_variance"] = float(
+            explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        )
+        return {name: value if math.isfinite(value) else None for name, value in means.items()}
+
+    # ------------------------------------------------------------------ shared by the algorithms
+
+    def _apply(self, name: str, value: float) -> None:
+        if name == "learning_rate":
+            update_learning_rate(self.policy.optimizer, value)
+            return
+        setattr(self, name, value)
+        if name in ("gamma", "gae_lambda"):
+            setattr(self.rollout_buffer, name, value)
+
+    def _in_force(self, name: str) -> float:
+        if name == "learning_rate":
+            return cast(float, self.policy.optimizer.param_groups[0]["lr"])
+        return cast(float, getattr(self, name))
+
+    def _optimise(self, loss: Tensor, **statistics: Tensor) -> None:
+        """Clipped gradient step on the objective; refused where loss or gradient is not finite.
+
+        Args:
+            loss: The objective, a scalar.
+            **statistics: What `update_statistics` averages over the updates that were applied.
+        """
+        self.policy.optimizer.zero_grad()
+        loss.backward()
+        parameters = list(self.policy.parameters())
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+        if not torch.isfinite(loss + norm):
+            self.updates_refused += 1
+            return
+        self.gradient_history.push(gradients)
+        self.policy.optimizer.step()
+        for name, value in {"loss": loss, "grad_norm": norm, **statistics}.items():
+            self._statistics.setdefault(name, []).append(value.detach())
+
+    def _log_update_phase(self) -> None:
+        for name, value in (self.update_statistics() | self.values_in_force()).items():
+            if value is not None:
+                self.logger.record(f"train/{name}", value)
+        if hasattr(self.policy, "log_std"):
+            self.logger.record("train/std", self.policy.log_std.exp().mean().item())
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+    def _excluded_save_params(self) -> list[str]:
+        # What belongs to the run and not to the SB3 algorithm stays out of its zip file.
+        return [*super()._excluded_save_params(), *self._run_attributes]

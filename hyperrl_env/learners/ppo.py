@@ -1,0 +1,175 @@
+"""PPO as an inner learner: SB3's PPO, one minibatch update at a time."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3 import PPO
+from stable_baselines3.common.utils import FloatSchedule
+from torch.nn import functional
+
+from hyperrl_env.learners.base import InnerLearner
+
+
+def minibatch_stop(start: int, rollout_size: int, batch_size: int, default_batch_size: int) -> int:
+    """Where the minibatch that begins at `start` of an epoch's permutation ends.
+
+    It holds `batch_size` samples; a remainder of the epoch smaller than half of that joins it, so
+    that no update sees only a handful of samples. On SB3's own grid (the default batch size since
+    the epoch began) the remainder is a minibatch of its own, as in SB3.
+    """
+    stop = start + batch_size
+    on_default_grid = batch_size == default_batch_size and start % batch_size == 0
+    if rollout_size - stop < batch_size / 2 and not on_default_grid:
+        return rollout_size
+    return min(stop, rollout_size)
+
+
+class PPOLearner(InnerLearner, PPO):
+    """SB3's PPO in single updates; a batch size acts on the very minibatch it is chosen for.
+
+    The value function's clip, where `clip_range_vf` is given, keeps its ratio to the policy's
+    clip when a hyper-action changes that one.
+    """
+
+    offered: ClassVar[tuple[str, ...]] = (
+        "learning_rate",
+        "clip_range",
+        "gae_lambda",
+        "gamma",
+        "batch_size",
+        "n_epochs",
+        "n_steps",
+        "ent_coef",
+        "vf_coef",
+        "max_grad_norm",
+    )
+    _run_attributes: ClassVar[tuple[str, ...]] = (
+        *InnerLearner._run_attributes,
+        "_epoch",
+        "_start",
+        "_permutation",
+        "_phase_epochs",
+        "_default_clip_range_vf",
+    )
+
+    # SB3 takes numbers in the constructor and holds schedules from then on.
+    clip_range: FloatSchedule
+    clip_range_vf: FloatSchedule | None
+    _permutation: NDArray[np.int64]
+
+    def start_run(self, total_env_steps: int, gradient_order: int) -> None:
+        """See `InnerLearner.start_run`."""
+        super().start_run(total_env_steps, gradient_order)
+        self._default_clip_range_vf = self.clip_range_vf
+
+    def _begin_update_phase(self) -> None:
+        self._phase_epochs = self.n_epochs
+        self._epoch = 0
+        # SB3's buffer lays itself out flat inside get(), which also draws a permutation; that draw
+        # is taken back, because each epoch draws its own.
+        state = np.random.get_state()
+        next(self.rollout_buffer.get(1))
+        np.random.set_state(state)
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self._start = 0
+        self._permutation = np.random.permutation(self._rollout_size)
+
+    @property
+    def _rollout_size(self) -> int:
+        return self.rollout_buffer.buffer_size * self.n_envs
+
+    @property
+    def update_phase_finished(self) -> bool:
+        """See `InnerLearner.update_phase_finished`."""
+        return self._epoch >= self._phase_epochs
+
+    @property
+    def update_position(self) -> float:
+        """See `InnerLearner.update_position`."""
+        if self.update_phase_finished:
+            return 1.0
+        return (self._epoch + self._start / self._rollout_size) / self._phase_epochs
+
+    @property
+    def epoch(self) -> int:
+        """See `InnerLearner.epoch`."""
+        return self._epoch
+
+    def _apply(self, name: str, value: float) -> None:
+        if name != "clip_range":
+            super()._apply(name, value)
+            return
+        self.clip_range = FloatSchedule(value)
+        if self._default_clip_range_vf is not None:
+            default = self.default_values()["clip_range"]
+            ratio = value / default if default else 1.0
+            self.clip_range_vf = FloatSchedule(
+                self._default_clip_range_vf(self._current_progress_remaining) * ratio
+            )
+
+    def _in_force(self, name: str) -> float:
+        if name == "clip_range":
+            return float(self.clip_range(self._current_progress_remaining))
+        return super()._in_force(name)
+
+    def _update(self) -> None:
+        stop = minibatch_stop(
+            self._start, self._rollout_size, self.batch_size, int(self._defaults["batch_size"])
+        )
+        samples = self.rollout_buffer._get_samples(self._permutation[self._start : stop])
+        self._start = stop
+
+        actions = samples.actions
+        if isinstance(self.action_space, spaces.Discrete):
+            actions = actions.long().flatten()
+        values, log_prob, entropy = self.policy.evaluate_actions(samples.observations, actions)
+        values = values.flatten()
+        advantages = samples.advantages
+        if self.normalize_advantage and len(advantages) > 1:
+            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+        # Clipped surrogate objective (Schulman et al. 2017, Eq. 7).
+        clip_range = self.clip_range(self._current_progress_remaining)
+        log_ratio = log_prob - samples.old_log_prob
+        ratio = torch.exp(log_ratio)
+        clipped = advantages * torch.clamp(ratio, 1 - clip_range, 1 + clip_range)
+        policy_loss = -torch.min(advantages * ratio, clipped).mean()
+
+        if self.clip_range_vf is not None:
+            clip_range_vf = self.clip_range_vf(self._current_progress_remaining)
+            values = samples.old_values + torch.clamp(
+                values - samples.old_values, -clip_range_vf, clip_range_vf
+            )
+        value_loss = functional.mse_loss(samples.returns, values)
+        # Without a closed form the entropy is estimated from the samples.
+        entropy_loss = -torch.mean(-log_prob if entropy is None else entropy)
+        loss = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
+
+        with torch.no_grad():
+            # Low-variance estimate of KL(old || new): http://joschu.net/blog/kl-approx.html
+            approx_kl = torch.mean((torch.exp(log_ratio) - 1) - log_ratio)
+            clip_fraction = torch.mean((torch.abs(ratio - 1) > clip_range).float())
+        if self.target_kl is not None and approx_kl > 1.5 * self.target_kl:
+            self._n_updates += 1
+            self._epoch = self._phase_epochs
+            return
+        self._optimise(
+            loss,
+            policy_gradient_loss=policy_loss,
+            value_loss=value_loss,
+            entropy_loss=entropy_loss,
+            approx_kl=approx_kl,
+            clip_fraction=clip_fraction,
+        )
+        if self._start == self._rollout_size:
+            self._n_updates += 1
+            self._epoch += 1
+            if not self.update_phase_finished:
+                self._begin_epoch()

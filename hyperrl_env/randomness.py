@@ -1,0 +1,57 @@
+"""Global random state, swapped in and out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def _global_state() -> tuple[Any, ...]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
+
+
+def _set_global_state(state: tuple[Any, ...]) -> None:
+    python, numpy, cpu, cuda = state
+    random.setstate(python)
+    np.random.set_state(numpy)
+    torch.set_rng_state(cpu)
+    if cuda:
+        torch.cuda.set_rng_state_all(cuda)
+
+
+class RandomState:
+    """Python's, NumPy's and Torch's generators of one run, kept apart from the process's own.
+
+    Stable-Baselines3 draws from the global generators. A run that shall not depend on what else
+    the process does with them, nor disturb it, does all its work inside `swapped_in()`.
+
+    Args:
+        seed: Seeds all three generators, as `stable_baselines3.common.utils.set_random_seed` does.
+    """
+
+    def __init__(self, seed: int) -> None:
+        outside = _global_state()
+        try:
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
+            self._state = _global_state()
+        finally:
+            _set_global_state(outside)
+
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Makes this the global random state inside the block; the outer one comes back after it."""
+        outside = _global_state()
+        _set_global_state(self._state)
+        try:
+            yield
+        finally:
+            self._state = _global_state()
+            _set_global_state(outside)

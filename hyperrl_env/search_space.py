@@ -1,0 +1,286 @@
+"""The search space: which hyperparameters a hyper-action chooses, and how actions mean values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import InvalidAction
+from numpy.typing import NDArray
+
+from hyperrl_env.hyperparameters import Hyperparameter, definition, fraction_of, interpolate, levels
+
+ActionMode = Literal["discrete", "multi_discrete", "box"]
+
+
+class SearchSpace:
+    """The hyperparameters that a hyper-action chooses together.
+
+    Args:
+        hyperparameters: `Hyperparameter` objects, or names, which stand for their standard bins.
+
+    Attributes:
+        hyperparameters: The `Hyperparameter` objects, in the order of the action's components.
+
+    Raises:
+        ValueError: None given, one given twice, or an unknown name.
+    """
+
+    def __init__(self, hyperparameters: Iterable[Hyperparameter | str]) -> None:
+        self.hyperparameters = tuple(
+            Hyperparameter(item) if isinstance(item, str) else item for item in hyperparameters
+        )
+        if not self.hyperparameters:
+            raise ValueError("A search space needs at least one hyperparameter.")
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"A search space names each hyperparameter once, not {list(self.names)}.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hyperparameters' names, in the order of the action's components."""
+        return tuple(hyperparameter.name for hyperparameter in self.hyperparameters)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{h.name}: {h.bins}' for h in self.hyperparameters)})"
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What a bound hyperparameter offers: bins (multiples where relative) and where its default is."""
+
+    hyperparameter: Hyperparameter
+    bins: tuple[float, ...]
+    default_index: int
+
+    def value(self, choice: float, default: float) -> float:
+        """The value that a bin, or a point between bins, means while the task's default is `default`."""
+        own = definition(self.hyperparameter.name)
+        value = choice * default if self.hyperparameter.relative else choice
+        return max(round(value), math.ceil(own.low)) if own.integer else value
+
+    def choice(self, value: float, default: float) -> float:
+        """Inverse of `value`."""
+        return value / default if self.hyperparameter.relative and default else value
+
+    def coordinate(self, choice: float) -> np.float32:
+        """Where a choice lies in [-1, 1] on the hyperparameter's scale."""
+        low, high = self.bins[0], self.bins[-1]
+        if low == high:
+            return np.float32(0.0)
+        return np.float32(2.0 * fraction_of(low, high, choice, self.hyperparameter.box_scale) - 1.0)
+
+    def at(self, coordinate: float) -> float:
+        """Inverse of `coordinate`; the default's own coordinate gives exactly the default."""
+        default = self.bins[self.default_index]
+        if np.float32(coordinate) == self.coordinate(default):
+            return default
+        low, high = self.bins[0], self.bins[-1]
+        return interpolate(low, high, (float(coordinate) + 1.0) / 2.0, self.hyperparameter.box_scale)
+
+
+def _bind(hyperparameter: Hyperparameter, default: float, limit: float) -> _Choice:
+    """Fits a hyperparameter's bins to a task: its default becomes a bin, standard bins that do not fit go."""
+    name, own = hyperparameter.name, definition(hyperparameter.name)
+    unit = 1.0 if hyperparameter.relative else default
+    if hyperparameter.relative and default <= 0:
+        raise ValueError(
+            f"{name}: the task's default is {default:g}, so all its multiples are; give values instead, "
+            f"as Hyperparameter({name!r}, values=(...))."
+        )
+    resolve = _Choice(hyperparameter, (unit,), 0).value
+    bins: list[float] = [unit]
+    for choice in hyperparameter.bins:
+        value = resolve(choice, default)
+        if math.isclose(value, default) or any(value == resolve(other, default) for other in bins):
+            continue
+        if own.allows(value) and value <= limit:
+            bins.append(choice)
+        elif not hyperparameter.standard:
+            hyperparameter.check(value)
+            raise ValueError(
+                f"{name}={value:g} is larger than the rollout of {limit:g} samples (n_steps * n_envs)."
+            )
+    bins.sort()
+    return _Choice(hyperparameter, tuple(bins), bins.index(unit))
+
+
+class BoundSearchSpace(SearchSpace):
+    """A search space fitted to one task and action mode: hyper-actions to values and back.
+
+    The default of the task is always among the bins; a bin that equals it follows the task's
+    schedule where there is one (a decayed learning rate), all other absolute bins are constant.
+    Standard bins that a task cannot use (a batch larger than its rollout) are left out.
+
+    Args:
+        space: What is to be chosen.
+        action_mode: "discrete": one number for the joint choice, the last hyperparameter varying
+            fastest. "multi_discrete": a bin per hyperparameter. "box": a float32 in [-1, 1] per
+            hyperparameter, on its own scale, from its smallest to its largest bin.
+        defaults: The task's default of every hyperparameter that its algorithm offers.
+        rollout_size: n_steps * n_envs, which no batch may exceed.
+
+    Attributes:
+        action_space: The Gymnasium action space.
+        n_actions: Number of joint choices of bins, in every action mode.
+        default_action: The action that means the task's defaults.
+
+    Raises:
+        ValueError: A hyperparameter that the algorithm does not offer, or values that do not fit.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        action_mode: ActionMode,
+        defaults: Mapping[str, float],
+        rollout_size: int,
+    ) -> None:
+        super().__init__(space.hyperparameters)
+        if action_mode not in get_args(ActionMode):
+            raise ValueError(
+                f"Unknown action_mode {action_mode!r}: give one of {list(get_args(ActionMode))}."
+            )
+        for name in self.names:
+            if name not in defaults:
+                raise ValueError(f"This algorithm does not offer {name!r}; it offers {sorted(defaults)}.")
+        self.action_mode = action_mode
+        self._defaults = dict(defaults)
+        self._choices = tuple(
+            _bind(h, defaults[h.name], rollout_size if h.name == "batch_size" else math.inf)
+            for h in self.hyperparameters
+        )
+        self._shape = tuple(len(choice.bins) for choice in self._choices)
+        self.n_actions = math.prod(self._shape)
+        self.action_space: spaces.Space[Any]
+        if action_mode == "discrete":
+            self.action_space = spaces.Discrete(self.n_actions)
+        elif action_mode == "multi_discrete":
+            self.action_space = spaces.MultiDiscrete(list(self._shape))
+        else:
+            self.action_space = spaces.Box(-1.0, 1.0, (len(self._shape),), np.float32)
+        self.default_action = self._action([choice.default_index for choice in self._choices])
+
+    @property
+    def bins(self) -> dict[str, tuple[float, ...]]:
+        """What is offered per hyperparameter, ascending: multiples of the default where relative."""
+        return {choice.hyperparameter.name: choice.bins for choice in self._choices}
+
+    def values(self, action: Any, defaults: Mapping[str, float] | None = None) -> dict[str, float]:
+        """The hyperparameters that an action means.
+
+        Args:
+            action: An element of `action_space`.
+            defaults: The task's defaults at this moment of the run; those at its start where None.
+
+        Returns:
+            Value by name; whole numbers for integer hyperparameters.
+
+        Raises:
+            InvalidAction: The action is not in `action_space`.
+        """
+        now = self._defaults if defaults is None else defaults
+        return {
+            c.hyperparameter.name: (
+                now[c.hyperparameter.name]
+                if choice == c.bins[c.default_index]
+                else c.value(choice, now[c.hyperparameter.name])
+            )
+            for c, choice in zip(self._choices, self._chosen(action), strict=True)
+        }
+
+    def action(self, values: Mapping[str, float], defaults: Mapping[str, float] | None = None) -> Any:
+        """The action that means the given values; hyperparameters not named keep their default.
+
+        Args:
+            values: Value by name.
+            defaults: As for `values()`.
+
+        Raises:
+            ValueError: A hyperparameter that is not in the space, or a value that is not offered.
+        """
+        if unknown := set(values) - set(self.names):
+            raise ValueError(f"{sorted(unknown)} are not in this search space, which has {list(self.names)}.")
+        now = {**self._defaults, **(defaults or {})}
+        chosen = []
+        for c in self._choices:
+            name = c.hyperparameter.name
+            chosen.append(c.choice(values[name], now[name]) if name in values else c.bins[c.default_index])
+        if self.action_mode == "box":
+            for c, choice in zip(self._choices, chosen, strict=True):
+                if not c.bins[0] * (1 - 1e-9) <= choice <= c.bins[-1] * (1 + 1e-9):
+                    name = c.hyperparameter.name
+                    offered = [c.value(bin_, now[name]) for bin_ in (c.bins[0], c.bins[-1])]
+                    raise ValueError(f"{name}={values[name]:g} is outside the offered range {offered}.")
+            return np.array([c.coordinate(x) for c, x in zip(self._choices, chosen, strict=True)]).clip(-1, 1)
+        return self._action(
+            [self._index(c, choice, now) for c, choice in zip(self._choices, chosen, strict=True)]
+        )
+
+    def joint_action(self, index: int) -> Any:
+        """The action, in this action mode, of the joint choice with this number in [0, n_actions)."""
+        return self._action([int(i) for i in np.unravel_index(index, self._shape)])
+
+    @staticmethod
+    def _index(c: _Choice, choice: float, defaults: Mapping[str, float]) -> int:
+        name = c.hyperparameter.name
+        value = c.value(choice, defaults[name])
+        offered = [c.value(bin_, defaults[name]) for bin_ in c.bins]
+        for i, candidate in enumerate(offered):
+            if math.isclose(candidate, value, rel_tol=1e-6):
+                return i
+        raise ValueError(f"{name}={value:g} is not offered; offered are {offered}.")
+
+    def _action(self, indices: list[int]) -> Any:
+        if self.action_mode == "discrete":
+            return np.int64(np.ravel_multi_index(indices, self._shape))
+        if self.action_mode == "multi_discrete":
+            return np.array(indices, dtype=np.int64)
+        return np.array([c.coordinate(c.bins[i]) for c, i in zip(self._choices, indices, strict=True)])
+
+    def _chosen(self, action: Any) -> list[float]:
+        if self.action_mode == "box":
+            coordinates = np.asarray(action, dtype=np.float32)
+            self._check(coordinates)
+            return [c.at(x) for c, x in zip(self._choices, coordinates, strict=True)]
+        indices: NDArray[np.int64] | tuple[Any, ...]
+        self._check(action)
+        indices = np.unravel_index(int(action), self._shape) if self.action_mode == "discrete" else action
+        return [c.bins[int(i)] for c, i in zip(self._choices, indices, strict=True)]
+
+    def _check(self, action: Any) -> None:
+        if not self.action_space.contains(action):
+            raise InvalidAction(f"Hyper-action {action!r} is not in the action space {self.action_space}.")
+
+
+# The paper's search spaces, from its released code (levels: q and s of each setting). The bins of
+# A2C on MuJoCo are not published: those of A2C on BipedalWalker are taken.
+PRESETS: Mapping[str, SearchSpace] = {
+    "a2c-bipedalwalker": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 2.0))]),
+    "a2c-mountaincar": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 0.2))]),
+    "a2c-mujoco": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 2.0))]),
+    "ppo-mujoco": SearchSpace(["learning_rate", "clip_range", "gae_lambda", "batch_size"]),
+    "ppo-atari": SearchSpace(["learning_rate", "clip_range", "batch_size"]),
+    "acktr-atari": SearchSpace(["kl_clip", "learning_rate", "vf_coef"]),
+}
+
+
+def get_search_space(search_space: str | Iterable[Hyperparameter | str] | SearchSpace) -> SearchSpace:
+    """A preset by name, a space of the named hyperparameters, or the space itself.
+
+    Raises:
+        ValueError: For an unknown preset or hyperparameter; the message lists those that exist.
+    """
+    if isinstance(search_space, SearchSpace):
+        return search_space
+    if isinstance(search_space, str):
+        if search_space not in PRESETS:
+            raise ValueError(
+                f"Unknown search_space preset {search_space!r}: give one of {list(PRESETS)}, "
+                "a list of hyperparameter names, or a SearchSpace."
+            )
+        return PRESETS[search_space]
+    return SearchSpace(search_space)

@@ -1,0 +1,183 @@
+"""Every (algorithm, task): its inner settings, budget and search space, and where they come from.
+
+"paper" is Le et al., "Episodic Policy Gradient Training", AAAI 2022, with the settings of its
+released code where the text leaves them open. "RL Zoo3" is the stable-baselines3 zoo's
+hyperparameter files. What neither settles is this project's choice, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stable_baselines3.common.utils import LinearSchedule
+
+from hyperrl_env.search_space import SearchSpace, get_search_space
+
+Family = Literal["mujoco", "box2d", "classic", "generic"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """An inner environment that has settings of its own.
+
+    Attributes:
+        name: The task's name in the ids.
+        env_id: Its Gymnasium id.
+        family: Which simulator it runs on; settings that the paper shares go by family.
+    """
+
+    name: str
+    env_id: str
+    family: Family
+
+
+TASKS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        Task("HalfCheetah", "HalfCheetah-v5", "mujoco"),
+        Task("Hopper", "Hopper-v5", "mujoco"),
+        Task("Walker2d", "Walker2d-v5", "mujoco"),
+        Task("Swimmer", "Swimmer-v5", "mujoco"),
+        Task("Ant", "Ant-v5", "mujoco"),
+        Task("Humanoid", "Humanoid-v5", "mujoco"),
+        Task("InvertedDoublePendulum", "InvertedDoublePendulum-v5", "mujoco"),
+        Task("BipedalWalker", "BipedalWalker-v3", "box2d"),
+        Task("LunarLanderContinuous", "LunarLanderContinuous-v3", "box2d"),
+        Task("MountainCarContinuous", "MountainCarContinuous-v0", "classic"),
+        Task("MountainCar", "MountainCar-v0", "classic"),
+        Task("CartPole", "CartPole-v1", "classic"),
+        Task("Pendulum", "Pendulum-v1", "classic"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one algorithm trains on one task.
+
+    Attributes:
+        learner_kwargs: Stable-Baselines3's constructor arguments, over its own defaults.
+        total_env_steps: The budget of a run.
+        n_envs: Inner environments that collect side by side.
+        normalize: Whether observations and rewards are normalised (running mean and standard
+            deviation, clipped at 10).
+        search_space: What a hyper-action chooses where the user does not say.
+        source: Where the settings come from.
+        family: The task's simulator family.
+    """
+
+    learner_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    total_env_steps: int = 1_000_000
+    n_envs: int = 1
+    normalize: bool = False
+    search_space: SearchSpace = field(default_factory=lambda: get_search_space(["learning_rate"]))
+    source: str = "Stable-Baselines3's defaults"
+    family: Family = "generic"
+
+
+def _ppo_kwargs() -> dict[str, Any]:
+    return {
+        "learning_rate": LinearSchedule(3e-4, 0.0, 1.0),
+        "n_steps": 2048,
+        "batch_size": 64,
+        "n_epochs": 10,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "clip_range": 0.2,
+        "clip_range_vf": 0.2,
+        "ent_coef": 0.0,
+        "vf_coef": 0.5,
+        "max_grad_norm": 0.5,
+    }
+
+
+def _a2c_kwargs() -> dict[str, Any]:
+    return {
+        "learning_rate": LinearSchedule(7e-4, 0.0, 1.0),
+        "n_steps": 5,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "ent_coef": 0.01,
+        "vf_coef": 0.5,
+        "max_grad_norm": 0.5,
+        "rms_prop_eps": 1e-5,
+    }
+
+
+_PPO_PAPER = "paper, MuJoCo PPO"
+_PPO_OURS = "learner and search space: paper, MuJoCo PPO; budget: RL Zoo3"
+_A2C_PAPER = "paper, A2C"
+_A2C_OURS = "learner: paper, A2C; number of environments, budget: this project's choice"
+
+# Task: budget of a PPO run, source.
+_PPO_BUDGETS: Mapping[str, tuple[int, str]] = {
+    "HalfCheetah": (1_000_000, _PPO_PAPER),
+    "Hopper": (1_000_000, _PPO_PAPER),
+    "Walker2d": (1_000_000, _PPO_PAPER),
+    "Swimmer": (1_000_000, _PPO_PAPER),
+    "Ant": (10_000_000, _PPO_PAPER),
+    "Humanoid": (10_000_000, _PPO_PAPER),
+    "InvertedDoublePendulum": (1_000_000, "paper, Table 2"),
+    "BipedalWalker": (1_000_000, "paper, Table 2"),
+    "LunarLanderContinuous": (1_000_000, "paper, Table 2"),
+    "MountainCarContinuous": (20_000, _PPO_OURS),
+    "MountainCar": (1_000_000, _PPO_OURS),
+    "CartPole": (100_000, _PPO_OURS),
+    "Pendulum": (100_000, _PPO_OURS),
+}
+
+# Task: budget of an A2C run, inner environments, preset, source.
+_A2C_BUDGETS: Mapping[str, tuple[int, int, str, str]] = {
+    "HalfCheetah": (5_000_000, 16, "a2c-mujoco", "paper, Table 1"),
+    "Hopper": (5_000_000, 16, "a2c-mujoco", "paper, Table 1"),
+    "Walker2d": (5_000_000, 16, "a2c-mujoco", "paper, Table 1"),
+    "Ant": (5_000_000, 16, "a2c-mujoco", "paper, Table 1"),
+    "Swimmer": (5_000_000, 16, "a2c-mujoco", "as the tasks of the paper's Table 1"),
+    "Humanoid": (5_000_000, 16, "a2c-mujoco", "as the tasks of the paper's Table 1"),
+    "InvertedDoublePendulum": (5_000_000, 16, "a2c-mujoco", "as the tasks of the paper's Table 1"),
+    "BipedalWalker": (4_000_000, 128, "a2c-bipedalwalker", _A2C_PAPER),
+    "LunarLanderContinuous": (4_000_000, 128, "a2c-bipedalwalker", "as BipedalWalker in the paper, A2C"),
+    "MountainCarContinuous": (20_000, 1, "a2c-mountaincar", _A2C_PAPER),
+    "MountainCar": (20_000, 1, "a2c-mountaincar", "as MountainCarContinuous in the paper, A2C"),
+    "CartPole": (500_000, 8, "a2c-bipedalwalker", _A2C_OURS),
+    "Pendulum": (1_000_000, 8, "a2c-bipedalwalker", _A2C_OURS),
+}
+
+
+def _ppo(task: Task) -> Settings:
+    budget, source = _PPO_BUDGETS[task.name]
+    return Settings(_ppo_kwargs(), budget, 1, True, get_search_space("ppo-mujoco"), source, task.family)
+
+
+def _a2c(task: Task) -> Settings:
+    budget, n_envs, preset, source = _A2C_BUDGETS[task.name]
+    return Settings(_a2c_kwargs(), budget, n_envs, True, get_search_space(preset), source, task.family)
+
+
+SETTINGS: Mapping[tuple[str, str], Settings] = {
+    **{("PPO", task.name): _ppo(task) for task in TASKS.values()},
+    **{("A2C", task.name): _a2c(task) for task in TASKS.values()},
+}
+
+# For any environment of the user's: Stable-Baselines3's own settings, and what the paper schedules.
+GENERIC_SETTINGS: Mapping[str, Settings] = {
+    "PPO": Settings(search_space=get_search_space("ppo-mujoco")),
+    "A2C": Settings(search_space=get_search_space(["learning_rate"])),
+}
+
+
+def get_settings(algorithm: str, task: str | None) -> Settings:
+    """The settings of an algorithm on a task; the algorithm's generic ones where `task` is None.
+
+    Raises:
+        ValueError: Unknown algorithm or task; the message lists those that exist.
+    """
+    if algorithm not in GENERIC_SETTINGS:
+        raise ValueError(f"Unknown algorithm {algorithm!r}: give one of {list(GENERIC_SETTINGS)}.")
+    if task is None:
+        return GENERIC_SETTINGS[algorithm]
+    if task not in TASKS:
+        raise ValueError(f"Unknown task {task!r}: give one of {list(TASKS)}, or none and an env_id.")
+    return SETTINGS[algorithm, task]
