@@ -60,5 +60,5 @@ def _missing_extra(env: str | Callable[..., Any], error: Exception) -> str:
         entry_point = gym.spec(env).entry_point
         for module, extra in _EXTRAS.items():
             if isinstance(entry_point, str) and entry_point.startswith(module):
-                return f'{env!r} needs an extra that is not installed: pip install "gymnasium[{extra}]" ({error})'
+                return f'{env!r} needs an extra: pip install "gymnasium[{extra}]" (not installed: {error})'
     return f"The inner environment needs a package that is not installed: {error}"

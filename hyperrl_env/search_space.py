@@ -220,9 +220,22 @@ class BoundSearchSpace(SearchSpace):
             [self._index(c, choice, now) for c, choice in zip(self._choices, chosen, strict=True)]
         )
 
-    def joint_action(self, index: int) -> Any:
+    def joint_action(self, index: int | np.integer[Any]) -> Any:
         """The action, in this action mode, of the joint choice with this number in [0, n_actions)."""
         return self._action([int(i) for i in np.unravel_index(index, self._shape)])
+
+    def joint_index(self, action: Any) -> int:
+        """The number of the joint choice that an action means; of the nearest bins for "box" actions.
+
+        Raises:
+            InvalidAction: The action is not in `action_space`.
+        """
+        chosen = self._chosen(action)
+        nearest = [
+            int(np.argmin([abs(c.coordinate(bin_) - c.coordinate(choice)) for bin_ in c.bins]))
+            for c, choice in zip(self._choices, chosen, strict=True)
+        ]
+        return int(np.ravel_multi_index(nearest, self._shape))
 
     @staticmethod
     def _index(c: _Choice, choice: float, defaults: Mapping[str, float]) -> int:

@@ -1,0 +1,101 @@
+"""The contract of a hyper-agent."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperrl_env import HyperRLEnv
+
+Observation = NDArray[np.float32]
+
+
+class HyperAgent(ABC):
+    """Chooses hyper-actions and learns from what they bring.
+
+    A loop that drives it, whichever agent it is:
+
+        obs, info = env.reset(seed=seed)
+        while not info["run_finished"]:
+            action = agent.act(obs, info)
+            next_obs, reward, terminated, truncated, info = env.step(action)
+            agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
+            if (terminated or truncated) and not info["run_finished"]:
+                next_obs, info = env.reset()
+            obs = next_obs
+
+    Args:
+        env: A Hyper-RL environment, wrapped or not.
+        seed: Seeds the agent's own generator; it draws from no other.
+
+    Attributes:
+        env: The Hyper-RL environment itself.
+        search_space: What is chosen, and how actions mean values.
+        rng: The agent's generator.
+
+    Raises:
+        TypeError: `env` is not a Hyper-RL environment.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
+        if not isinstance(env.unwrapped, HyperRLEnv):
+            raise TypeError(f"A hyper-agent needs a HyperRL-* environment, not {env.unwrapped!r}.")
+        self.env = env.unwrapped
+        self.search_space = self.env.search_space
+        self.rng = np.random.default_rng(seed)
+
+    @abstractmethod
+    def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
+        """Chooses the hyper-action for the next step.
+
+        Args:
+            obs: The hyper-state, float32 `(D,)`.
+            info: What `reset` or `step` returned with it.
+
+        Returns:
+            An element of the environment's action space.
+        """
+
+    def observe(
+        self,
+        obs: Observation,
+        action: Any,
+        reward: float,
+        next_obs: Observation,
+        terminated: bool,
+        truncated: bool,
+        info: Mapping[str, Any],
+    ) -> None:
+        """Takes in what a step brought; agents that do not learn need not care.
+
+        Args:
+            obs: The hyper-state in which `action` was chosen.
+            action: What `act` returned.
+            reward: The hyper-reward.
+            next_obs: The hyper-state after the step.
+            terminated: Whether the learning episode ended.
+            truncated: Whether the budget cut it short.
+            info: What `step` returned.
+        """
+        return
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the agent's future behaviour depends on.
+
+        Returns:
+            Nested dicts and lists of tensors, arrays, numbers and strings.
+        """
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave.
+
+        Args:
+            state: The dict of an agent of the same kind and settings.
+        """
+        self.rng.bit_generator.state = state["rng"]

@@ -1,0 +1,200 @@
+"""Episodic control of the Hyper-RL: Algorithm 1 of Le et al., AAAI 2022 (EPGT)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import HyperAgent, Observation
+from agents.episodic.embedding import Embedding, RandomEmbedding, VAEEmbedding
+from agents.episodic.memory import EpisodicMemory
+
+# (capacity N_mem, write interval) by the family of the task, from the paper's released code.
+_FAMILY_SETTINGS = {"mujoco": (10_000, 20), "box2d": (5_000, 10), "classic": (5_000, 10)}
+
+
+def hyper_returns(rewards: list[float]) -> NDArray[np.float64]:
+    """G_i = sum of the rewards from step i to the end of the learning episode, undiscounted."""
+    return np.cumsum(np.asarray(rewards, dtype=np.float64)[::-1])[::-1]
+
+
+def linear_epsilon(start: float, end: float, progress: float, fraction: float) -> float:
+    """Falls linearly from `start` to `end` over the first `fraction` of the progress, then stays."""
+    return start + (end - start) * min(progress / fraction, 1.0)
+
+
+class EpisodicControlAgent(HyperAgent):
+    """Picks the hyper-action whose outcome was best in similar training states.
+
+    A memory binds (phi(s), a), an embedding of the hyper-state and the joint hyper-action, to the
+    hyper-return that followed. Reading averages over the nearest neighbours (Eq. 3), writing moves
+    several neighbours towards the new return (Eq. 4).
+
+    Args:
+        env: A Hyper-RL environment of any action mode; actions are the joint choices of bins.
+        seed: Seeds exploration and the embedding.
+        capacity: N_mem. Default: 10,000 on MuJoCo and generic ids, 5,000 on Box2D and classic tasks.
+        k_read: Neighbours per action that reading averages over.
+        k_write: Neighbours that a write moves.
+        beta: Writing rate.
+        rule: "average" (Eq. 4) or "max" (the best return is kept).
+        embedding: "vae" (learned, with C) or "random".
+        key_dim: Length of the keys.
+        epsilon_start: Exploration rate at the start of the run.
+        epsilon_end: Exploration rate from `epsilon_fraction` of the budget on.
+        epsilon_fraction: See `epsilon_end`.
+        write_interval: Every so many steps of a learning episode, from its first, are written, and
+            its last. Default: 20 on MuJoCo and generic ids, 10 on Box2D and classic tasks.
+        vae_probability: Probability, per learning episode, of a training step of the VAE.
+        vae_batch_size: Hyper-states per training step.
+        vae_learning_rate: Adam's.
+        vae_buffer_size: Raw hyper-states that are kept to train on.
+
+    Attributes:
+        memory: The `EpisodicMemory`.
+        embedding: phi.
+        epsilon: The exploration rate in force.
+
+    Raises:
+        ValueError: An argument out of range; the message says what would be right.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        seed: int = 0,
+        *,
+        capacity: int | None = None,
+        k_read: int = 3,
+        k_write: int = 3,
+        beta: float = 0.5,
+        rule: Literal["average", "max"] = "average",
+        embedding: Literal["vae", "random"] = "vae",
+        key_dim: int = 32,
+        epsilon_start: float = 1.0,
+        epsilon_end: float = 0.01,
+        epsilon_fraction: float = 0.5,
+        write_interval: int | None = None,
+        vae_probability: float = 0.1,
+        vae_batch_size: int = 8,
+        vae_learning_rate: float = 1e-3,
+        vae_buffer_size: int = 32,
+    ) -> None:
+        super().__init__(env, seed)
+        family_capacity, family_interval = _FAMILY_SETTINGS.get(self.env.family, _FAMILY_SETTINGS["mujoco"])
+        if not (0 <= epsilon_end <= 1 and 0 <= epsilon_start <= 1 and 0 < epsilon_fraction <= 1):
+            raise ValueError(
+                "epsilon_start and epsilon_end must lie in [0, 1] and epsilon_fraction in (0, 1], not "
+                f"{epsilon_start}, {epsilon_end}, {epsilon_fraction}."
+            )
+        if embedding not in ("vae", "random"):
+            raise ValueError(f"Unknown embedding {embedding!r}: give 'vae' or 'random'.")
+        self._write_interval = family_interval if write_interval is None else write_interval
+        if self._write_interval < 1:
+            raise ValueError(f"write_interval must be at least 1, not {write_interval}.")
+        if not 0 <= vae_probability <= 1:
+            raise ValueError(f"vae_probability must lie in [0, 1], not {vae_probability}.")
+        if not 1 <= vae_batch_size <= vae_buffer_size:
+            raise ValueError(
+                "vae_batch_size must be at least 1 and at most vae_buffer_size, "
+                f"not {vae_batch_size} of {vae_buffer_size}."
+            )
+        self.memory = EpisodicMemory(
+            key_dim,
+            self.search_space.n_actions,
+            capacity=family_capacity if capacity is None else capacity,
+            k_read=k_read,
+            k_write=k_write,
+            beta=beta,
+            rule=rule,
+        )
+        self.embedding: Embedding
+        if embedding == "vae":
+            self.embedding = VAEEmbedding(
+                self.env.projector,
+                key_dim,
+                learning_rate=vae_learning_rate,
+                batch_size=vae_batch_size,
+                buffer_size=vae_buffer_size,
+                seed=seed,
+            )
+        else:
+            self.embedding = RandomEmbedding(self.env.projector.state_size, key_dim, seed=seed)
+        self._epsilon = (epsilon_start, epsilon_end, epsilon_fraction)
+        self.epsilon = epsilon_start
+        self._vae_probability = vae_probability
+        self._begin_episode()
+
+    def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
+        """See `HyperAgent.act`. Epsilon-greedy over the actions that the memory knows (line 5)."""
+        start, end, fraction = self._epsilon
+        self.epsilon = linear_epsilon(start, end, info["env_steps"] / self.env.total_env_steps, fraction)
+        if self._is_written(len(self._rewards)) and isinstance(self.embedding, VAEEmbedding):
+            self.embedding.remember(self.env.hyper_state_tensors(), float(obs[-1]))
+        if self.rng.random() >= self.epsilon:
+            q = self.memory.read(self.embedding.keys(obs[None])[0])
+            if not np.isnan(q).all():
+                return self.search_space.joint_action(self.rng.choice(np.flatnonzero(q == np.nanmax(q))))
+        return self.search_space.joint_action(self.rng.integers(self.search_space.n_actions))
+
+    def observe(
+        self,
+        obs: Observation,
+        action: Any,
+        reward: float,
+        next_obs: Observation,
+        terminated: bool,
+        truncated: bool,
+        info: Mapping[str, Any],
+    ) -> None:
+        """See `HyperAgent.observe`. Fills the buffer D (line 7); at the episode's end M.update(D)."""
+        step = len(self._rewards)
+        if self._is_written(step) or terminated:
+            self._buffer.append((step, obs, self.search_space.joint_index(action)))
+        self._rewards.append(reward)
+        if terminated:
+            self._end_episode()
+        if terminated or truncated:
+            # An episode that the budget cut short has no return, so there is nothing to remember.
+            self._begin_episode()
+
+    def _is_written(self, step: int) -> bool:
+        return step % self._write_interval == 0
+
+    def _begin_episode(self) -> None:
+        self._buffer: list[tuple[int, Observation, int]] = []
+        self._rewards: list[float] = []
+
+    def _end_episode(self) -> None:
+        """M.update(D) (line 10), with the embedding that the next episode will read with."""
+        observations = np.stack([obs for _, obs, _ in self._buffer])
+        self.embedding.update_statistics(observations)
+        if isinstance(self.embedding, VAEEmbedding) and self.rng.random() < self._vae_probability:
+            self.embedding.train_step()
+        returns = hyper_returns(self._rewards)
+        for key, (step, _, action) in zip(self.embedding.keys(observations), self._buffer, strict=True):
+            self.memory.write(key, action, returns[step])
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `HyperAgent.state_dict`."""
+        return {
+            **super().state_dict(),
+            "memory": self.memory.state_dict(),
+            "embedding": self.embedding.state_dict(),
+            "epsilon": self.epsilon,
+            "buffer": [{"step": step, "obs": obs, "action": action} for step, obs, action in self._buffer],
+            "rewards": list(self._rewards),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `HyperAgent.load_state_dict`."""
+        super().load_state_dict(state)
+        self.memory.load_state_dict(state["memory"])
+        self.embedding.load_state_dict(state["embedding"])
+        self.epsilon = state["epsilon"]
+        self._buffer = [(item["step"], item["obs"], item["action"]) for item in state["buffer"]]
+        self._rewards = list(state["rewards"])

@@ -1,0 +1,272 @@
+"""The episodic memory of "Episodic Policy Gradient Training" (Le et al. 2022), Eq. 3 and Eq. 4.
+
+In its symbols: `key` is phi(s), `action` a, `value` G, `k_read` and `k_write` |N(i)|, `capacity` N_mem.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import faiss
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Rule = Literal["average", "max"]
+Float32s = NDArray[np.float32]
+Float64s = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+KEY_LIMIT = 1e15  # squared distances between larger keys could overflow float32
+LOWER_HALF, UPPER_HALF = np.uint64(2**32 - 1), np.uint64(32)
+INFINITY_BITS = np.uint64(np.float32(np.inf).view(np.uint32)) << UPPER_HALF
+
+
+def similarity(squared_distances: Float32s) -> Float64s:
+    """Sim(i, k) = 1 / (||phi(s_i) - phi(s_k)||^2 + 1e-3), the kernel of Pritzel et al. 2017, Eq. 5."""
+    return 1.0 / (squared_distances.astype(np.float64) + 1e-3)
+
+
+def average(values: Float64s, similarities: Float64s) -> Float64s:
+    """Eq. 3: sum_k Sim_k M_k / sum_k Sim_k over the neighbours k, axis 0."""
+    weights = similarities / similarities.sum(axis=0)
+    return np.asarray((weights * values).sum(axis=0))
+
+
+def moved(values: Float64s, similarities: Float64s, target: float, beta: float) -> Float64s:
+    """Eq. 4: M_k + beta (G - M_k) Sim_k / sum_k Sim_k for every neighbour k, with G the target."""
+    weights: Float64s = similarities / similarities.sum()
+    return values + beta * (target - values) * weights
+
+
+def squared_distances(key: Float32s, keys: Float32s) -> Float32s:
+    """Squared Euclidean distances (n,) of one key (width,) to keys (n, width), on the calling thread."""
+    # faiss sums squared differences here; its `pairwise_distances` expands the square instead, which takes
+    # longer and can put a key at a distance from itself.
+    out = np.empty(len(keys), dtype=np.float32)
+    pointers = [faiss.swig_ptr(array) for array in (out, key, keys)]
+    faiss.fvec_L2sqr_ny(*pointers, keys.shape[1], len(keys))  # type: ignore[attr-defined]
+    return out
+
+
+def nearest_per_group(distances: Float32s, starts: Indices, k: int) -> tuple[Indices, Float32s]:
+    """The k nearest members of every group, nearest first and the earlier of equally near ones first.
+
+    Args:
+        distances: Finite and not negative, shape (n,), each group side by side.
+        starts: Where each group begins, shape (groups,), increasing from 0.
+        k: Members to find per group.
+
+    Returns:
+        Positions in `distances` and the distances there, both (min(k, n), groups). In a group of fewer
+        members, one of them stands in for those that lack, at distance infinity.
+    """
+    # One integer holds a distance above its position, so that a minimum is the nearest and, of a tie, the
+    # earlier member: the bits of floats that are not negative sort as the floats do.
+    packed = distances.view(np.uint32).astype(np.uint64) << UPPER_HALF
+    packed |= np.arange(len(distances), dtype=np.uint64)
+    nearest = np.empty((min(k, len(distances)), len(starts)), dtype=np.uint64)
+    for row in nearest:
+        np.minimum.reduceat(packed, starts, out=row)
+        taken = row & LOWER_HALF
+        packed[taken] = INFINITY_BITS | taken
+    return (nearest & LOWER_HALF).astype(np.intp), (nearest >> UPPER_HALF).astype(np.uint32).view(np.float32)
+
+
+class EpisodicMemory:
+    """A non-parametric memory of tuples (key, action, value) that answers with averages over nearest keys.
+
+    A full memory drops its earliest added tuple for a new one, whatever has been written onto it since. Of
+    equally near keys the earlier added is the nearer. Keys are held as float32, values as float64.
+
+    Args:
+        key_dim: Length of a key.
+        n_actions: Number of actions; an action is an integer in [0, n_actions).
+        capacity: Most tuples held.
+        k_read: Neighbours that a read averages over.
+        k_write: Neighbours that a write moves.
+        beta: Writing rate in (0, 1].
+        rule: `"average"` (Eq. 4), or `"max"` (Blundell et al. 2016: the best value at exactly this key is
+            kept and no neighbour moves).
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        key_dim: int,
+        n_actions: int,
+        capacity: int = 10_000,
+        k_read: int = 3,
+        k_write: int = 3,
+        beta: float = 0.5,
+        rule: Rule = "average",
+    ) -> None:
+        self.key_dim = _integer("key_dim", key_dim)
+        self.n_actions = _integer("n_actions", n_actions)
+        self.capacity = _integer("capacity", capacity)
+        self.k_read = _integer("k_read", k_read)
+        self.k_write = _integer("k_write", k_write)
+        if not 0.0 < beta <= 1.0:
+            raise ValueError(f"beta must be in (0, 1], got {beta!r}")
+        if rule not in get_args(Rule):
+            raise ValueError(f"rule must be one of {', '.join(get_args(Rule))}; got {rule!r}")
+        self.beta, self.rule = float(beta), rule
+        # Zeros on the right change no distance. faiss takes some narrow rows in blocks, which round
+        # differently from the rows left over: equal keys would not be equally near.
+        width = math.ceil(self.key_dim / 16) * 16
+        self._keys = np.zeros((self.capacity, width), dtype=np.float32)
+        # As few bits as possible: NumPy's stable sort is ten times faster up to 16.
+        self._actions = np.zeros(self.capacity, dtype=np.min_scalar_type(self.n_actions - 1))
+        self._values = np.zeros(self.capacity)
+        self._slot_of: dict[tuple[int, bytes], int] = {}  # by the exact (action, key) of every stored tuple
+        self._next_slot = 0  # the slots are a ring: in a full memory, this one holds the earliest added tuple
+        self._groups: tuple[Indices, Indices, Indices] | None = None  # for reading; an addition voids it
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    @property
+    def keys(self) -> Float32s:
+        """A copy of the stored keys, earliest added first, shape (n, key_dim)."""
+        return self._keys[self._slots_by_age(), : self.key_dim]
+
+    @property
+    def actions(self) -> NDArray[np.int64]:
+        """A copy of the stored actions, earliest added first, shape (n,)."""
+        return self._actions[self._slots_by_age()].astype(np.int64)
+
+    @property
+    def values(self) -> Float64s:
+        """A copy of the stored values, earliest added first, shape (n,)."""
+        return self._values[self._slots_by_age()]
+
+    def read(self, key: ArrayLike) -> Float64s:
+        """Estimates what every action is worth at a key (Eq. 3).
+
+        Args:
+            key: Finite, shape (key_dim,).
+
+        Returns:
+            Q, shape (n_actions,): an average over the `k_read` nearest keys stored with each action (all,
+            where these are fewer); NaN for an action that has none.
+
+        Raises:
+            ValueError: The key has another shape or is not finite.
+        """
+        padded = self._padded(key)
+        q = np.full(self.n_actions, np.nan)
+        if len(self) == 0:
+            return q
+        if self._groups is None:
+            self._groups = self._grouped_by_action()
+        actions, starts, slots = self._groups
+        distances = squared_distances(padded, self._keys[: len(self)])
+        nearest, distances = nearest_per_group(distances[slots], starts, self.k_read)
+        q[actions] = average(self._values[slots[nearest]], similarity(distances))
+        return q
+
+    def write(self, key: ArrayLike, action: int | np.integer[Any], value: float) -> None:
+        """Records what an action earned at a key; the values of other actions stay as they are.
+
+        Rule `"average"` moves the values of the `k_write` nearest keys stored with the action (Eq. 4). Then
+        both rules add the tuple where exactly this key is not yet stored with the action.
+
+        Args:
+            key: Finite, shape (key_dim,).
+            action: In [0, n_actions).
+            value: The hyper-return, finite.
+
+        Raises:
+            ValueError: The key, the action or the value is not as above.
+        """
+        padded = self._padded(key)
+        action = _integer("action", action, 0, self.n_actions - 1)
+        if not math.isfinite(value):
+            raise ValueError(f"value must be finite, got {value!r}")
+        slot = self._slot_of.get((action, padded.tobytes()))
+        if self.rule == "average":
+            self._move_neighbours(padded, action, value)
+        elif slot is not None:
+            self._values[slot] = max(self._values[slot], value)
+        if slot is None:
+            self._add(padded, action, value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The settings (numbers and a string) and the tuples, earliest added first (arrays)."""
+        return {**self._settings(), "keys": self.keys, "actions": self.actions, "values": self.values}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Replaces the content by the `state_dict` of a memory with the same settings.
+
+        Raises:
+            ValueError: The state is incomplete, of other settings, or holds what no memory can hold. Nothing
+                is replaced then.
+        """
+        if missing := [name for name in self.state_dict() if name not in state]:
+            raise ValueError(f"the state lacks {', '.join(missing)}")
+        for name, own in self._settings().items():
+            if state[name] != own:
+                raise ValueError(f"a state of {name} {state[name]!r} does not fit a memory of {name} {own!r}")
+        arrays = [np.asarray(state[name]) for name in ("keys", "actions", "values")]
+        n = min(arrays[2].size, self.capacity)
+        expected = [(n, self.key_dim), (n,), (n,)]
+        if (shapes := [array.shape for array in arrays]) != expected:
+            raise ValueError(f"keys, actions and values must be of shapes {expected}, got {shapes}")
+        loaded = EpisodicMemory(**{**self._settings(), "rule": "max"})  # which adds and moves no neighbour
+        for key, action, value in zip(*arrays, strict=True):
+            loaded.write(key, action, value)
+        if len(loaded) < n:
+            raise ValueError("the state holds a key twice with the same action")
+        loaded.rule = self.rule
+        vars(self).update(vars(loaded))
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("key_dim", "n_actions", "capacity", "k_read", "k_write", "beta", "rule")
+        return {name: getattr(self, name) for name in names}
+
+    def _add(self, padded: Float32s, action: int, value: float) -> None:
+        slot = self._next_slot
+        if len(self) == self.capacity:
+            del self._slot_of[int(self._actions[slot]), self._keys[slot].tobytes()]
+        self._keys[slot], self._actions[slot], self._values[slot] = padded, action, value
+        self._slot_of[action, padded.tobytes()] = slot
+        self._next_slot = (slot + 1) % self.capacity
+        self._groups = None
+
+    def _move_neighbours(self, padded: Float32s, action: int, value: float) -> None:
+        slots = np.flatnonzero(self._actions[: len(self)] == action)
+        if len(slots) == 0:
+            return
+        slots = np.roll(slots, -np.searchsorted(slots, self._next_slot))  # by age
+        distances = squared_distances(padded, self._keys[slots])
+        nearest, distances = nearest_per_group(distances, np.array([0]), self.k_write)
+        neighbours = slots[nearest[:, 0]]
+        similarities = similarity(distances[:, 0])
+        self._values[neighbours] = moved(self._values[neighbours], similarities, value, self.beta)
+
+    def _slots_by_age(self) -> NDArray[np.intp]:
+        return np.roll(np.arange(len(self)), -self._next_slot)  # by a whole turn while the memory fills
+
+    def _grouped_by_action(self) -> tuple[Indices, Indices, Indices]:
+        """The actions stored, where each begins among the slots, and the slots by action, then by age."""
+        slots = self._slots_by_age()
+        slots = slots[np.argsort(self._actions[slots], kind="stable")]
+        actions, starts = np.unique(self._actions[slots], return_index=True)
+        return actions.astype(np.intp), starts, slots
+
+    def _padded(self, key: ArrayLike) -> Float32s:
+        given = np.asarray(key, dtype=np.float64)
+        if given.shape != (self.key_dim,):
+            raise ValueError(f"key must have shape ({self.key_dim},), got {given.shape}")
+        if not np.abs(given).max() <= KEY_LIMIT:  # true of NaN too
+            raise ValueError(f"key must be finite and within {KEY_LIMIT:g} of 0, got {given}")
+        padded = np.zeros(self._keys.shape[1], dtype=np.float32)
+        padded[: self.key_dim] += given.astype(np.float32)  # 0 + -0 is 0: equal keys have equal bytes
+        return padded
+
+
+def _integer(name: str, number: int | np.integer[Any], least: int = 1, most: int = 2**32 - 1) -> int:
+    if isinstance(number, int | np.integer) and least <= number <= most:
+        return int(number)
+    raise ValueError(f"{name} must be an integer in [{least}, {most}], got {number!r}")
