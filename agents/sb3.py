@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 from inspect import signature
@@ -14,12 +15,24 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from agents.base import HyperAgent, Observation
 from hyperrl_env.randomness import RandomState
+
+# What an algorithm counts, beside what its parameters and buffer hold.
+_COUNTERS = (
+    "num_timesteps",
+    "_n_updates",
+    "_n_calls",
+    "_episode_num",
+    "_current_progress_remaining",
+    "_last_episode_starts",
+    "exploration_rate",
+)
 
 
 class _Spaces(gym.Env[Observation, Any]):
@@ -128,6 +141,40 @@ class SB3Agent(HyperAgent):
             self._progress = 1.0 - info["env_steps"] / self.env.total_env_steps
             self._take_in(next_obs[None], np.array([reward], np.float32), np.array([done]), [step_info])
 
+    def state_dict(self) -> dict[str, Any]:
+        """See `HyperAgent.state_dict`; parameters, optimisers, counters and buffer of the algorithm."""
+        return {
+            **super().state_dict(),
+            "random_state": self._random_state.state_dict(),
+            "action_space": self.model.action_space.np_random.bit_generator.state,
+            "parameters": copy.deepcopy(self.model.get_parameters()),
+            "counters": {name: getattr(self.model, name) for name in self._counters()},
+            "buffer": {name: copy.copy(getattr(self._buffer(), name)) for name in self._buffer_fields()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `HyperAgent.load_state_dict`."""
+        super().load_state_dict(state)
+        self._random_state.load_state_dict(state["random_state"])
+        self.model.action_space.np_random.bit_generator.state = state["action_space"]
+        self.model.set_parameters(copy.deepcopy(state["parameters"]))
+        for name, value in state["counters"].items():
+            setattr(self.model, name, value)
+        for name, value in state["buffer"].items():
+            setattr(self._buffer(), name, copy.copy(value))
+
+    def _counters(self) -> list[str]:
+        return [name for name in _COUNTERS if hasattr(self.model, name)]
+
+    def _buffer_fields(self) -> list[str]:
+        return [
+            name for name, value in vars(self._buffer()).items() if isinstance(value, np.ndarray | bool | int)
+        ]
+
+    @abstractmethod
+    def _buffer(self) -> BaseBuffer:
+        """Where the algorithm keeps its transitions."""
+
     @abstractmethod
     def _choose(self) -> Any:
         """The algorithm's action for `model._last_obs`, exploring."""
@@ -147,6 +194,10 @@ class OffPolicyAgent(SB3Agent):
     """Drives DQN, SAC, TD3 ...: what `OffPolicyAlgorithm.learn` does, a step at a time."""
 
     model: OffPolicyAlgorithm
+
+    def _buffer(self) -> BaseBuffer:
+        assert self.model.replay_buffer is not None
+        return self.model.replay_buffer
 
     def _choose(self) -> Any:
         model = self.model
@@ -185,15 +236,14 @@ class OffPolicyAgent(SB3Agent):
             return self.model.num_timesteps % self._frequency.frequency == 0
         return done and self.model._episode_num % self._frequency.frequency == 0
 
-    def state_dict(self) -> dict[str, Any]:
-        """See `HyperAgent.state_dict`."""
-        return {**super().state_dict()}
-
 
 class OnPolicyAgent(SB3Agent):
     """Drives PPO, A2C ...: what `OnPolicyAlgorithm.learn` does, a step at a time."""
 
     model: OnPolicyAlgorithm
+
+    def _buffer(self) -> BaseBuffer:
+        return self.model.rollout_buffer
 
     def _choose(self) -> Any:
         model = self.model

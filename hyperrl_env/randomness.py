@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,6 +44,26 @@ class RandomState:
             self._state = _global_state()
         finally:
             _set_global_state(outside)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of all generators, in lists, arrays, tensors and numbers."""
+        (version, words, gauss), (_, key, pos, has_gauss, cached), cpu, cuda = self._state
+        return {
+            "python": {"version": version, "words": list(words), "gauss": gauss},
+            "numpy": {"key": key.copy(), "pos": pos, "has_gauss": has_gauss, "cached": cached},
+            "torch": cpu.clone(),
+            "cuda": [state.clone() for state in cuda],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave."""
+        python, numpy = state["python"], state["numpy"]
+        self._state = (
+            (python["version"], tuple(python["words"]), python["gauss"]),
+            ("MT19937", numpy["key"].copy(), numpy["pos"], numpy["has_gauss"], numpy["cached"]),
+            state["torch"].clone(),
+            [cuda.clone() for cuda in state["cuda"]],
+        )
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:

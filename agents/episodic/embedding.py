@@ -7,6 +7,7 @@ Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, for the evidence lo
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
@@ -80,7 +81,7 @@ class RandomEmbedding(Embedding):
         self._map = torch.randn(state_size, key_dim, generator=generator) / key_dim**0.5
 
     def _embed(self, standardised: Tensor) -> Tensor:
-        return standardised @ self._map
+        return torch.matmul(standardised, self._map)
 
 
 def evidence_lower_bound(target: Tensor, reconstruction: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
@@ -151,7 +152,7 @@ class VAEEmbedding(Embedding):
             self.vae = VAE(projector.state_size, key_dim)
         self._generator = torch.Generator().manual_seed(seed)
         parameters = [*self.vae.parameters(), *projector.parameters()]
-        self._optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        self._optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
         self._buffer: deque[tuple[list[Tensor], float]] = deque(maxlen=buffer_size)
 
     def remember(self, matrices: list[Tensor], position: float) -> None:
@@ -186,12 +187,16 @@ class VAEEmbedding(Embedding):
         return float((target - reconstruction.detach()).square().mean())
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that keys and further training depend on, C included."""
-        return {
-            **super().state_dict(),
+        """Everything that keys and further training depend on, C included; a copy."""
+        trained = {
             "vae": self.vae.state_dict(),
             "projector": self.projector.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+        }
+        return {
+            **super().state_dict(),
+            # Torch hands out the live tensors, which further training writes to.
+            **copy.deepcopy(trained),
             "generator": self._generator.get_state(),
             "buffer": [{"matrices": list(m), "position": p} for m, p in self._buffer],
         }
@@ -201,7 +206,7 @@ class VAEEmbedding(Embedding):
         super().load_state_dict(state)
         self.vae.load_state_dict(state["vae"])
         self.projector.load_state_dict(state["projector"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self._generator.set_state(state["generator"])
         self._buffer.clear()
         self._buffer.extend((list(item["matrices"]), float(item["position"])) for item in state["buffer"])

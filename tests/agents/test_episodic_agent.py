@@ -1,0 +1,161 @@
+"""Algorithm 1, with the writes to the memory checked against bookkeeping of the test's own."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import agents
+import hyperrl_env  # noqa: F401 - registers the ids
+from agents.episodic.agent import hyper_returns, linear_epsilon
+
+
+def test_hyper_returns_sum_what_comes_after():
+    # Two phases of two updates: G = 5 after the second update, G = -2 after the fourth.
+    assert hyper_returns([0, 5, 0, -2]).tolist() == [3, 3, -2, -2]
+
+
+def test_epsilon_falls_linearly_over_the_first_half():
+    progress = [0, 0.125, 0.25, 0.5, 0.75, 1]
+    found = [linear_epsilon(1.0, 0.01, p, 0.5) for p in progress]
+    assert found == pytest.approx([1, 0.7525, 0.505, 0.01, 0.01, 0.01])
+
+
+def ppo_env(**kwargs) -> gym.Env:
+    settings = {"learner_kwargs": {"n_steps": 64, "batch_size": 32, "n_epochs": 3}, "total_env_steps": 640}
+    return gym.make("HyperRL-PPO-CartPole-v0", **{**settings, **kwargs})
+
+
+def a2c_env(**kwargs) -> gym.Env:
+    return gym.make("HyperRL-A2C-CartPole-v0", **{"total_env_steps": 500, "n_envs": 1, **kwargs})
+
+
+def drive(agent, env, on_step=lambda *step: None):
+    obs, info = env.reset(seed=0)
+    while not info["run_finished"]:
+        action = agent.act(obs, info)
+        next_obs, reward, terminated, truncated, info = env.step(action)
+        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
+        on_step(obs, action, reward, terminated, truncated)
+        if (terminated or truncated) and not info["run_finished"]:
+            next_obs, info = env.reset()
+        obs = next_obs
+
+
+@pytest.mark.parametrize(
+    ("make_env", "interval", "phases"), [(ppo_env, 4, 1), (ppo_env, 1, 1), (ppo_env, 4, 2), (a2c_env, 10, 1)]
+)
+def test_every_kth_and_the_last_step_are_written_with_the_return_they_led_to(make_env, interval, phases):
+    env = make_env(learning_episode_phases=phases)
+    agent = agents.make("epgt", env, seed=0, write_interval=interval, embedding="random")
+    written, expected, episode = [], [], []
+
+    def spy(key, action, value):
+        written.append((key, action, value))
+
+    def bookkeeping(obs, action, reward, terminated, truncated):
+        episode.append((obs, action, reward))
+        if terminated:
+            for i, (state, chosen, _) in enumerate(episode):
+                if i % interval == 0 or i == len(episode) - 1:
+                    g = sum(r for _, _, r in episode[i:])
+                    # Position at decision time, not the end of the phase.
+                    expected.append((agent.embedding.keys(state[None])[0], chosen, g))
+        if terminated or truncated:
+            episode.clear()
+
+    agent.memory.write = spy
+    drive(agent, env, bookkeeping)
+    assert len(written) == len(expected) > 4
+    for (key, action, value), (expected_key, expected_action, expected_value) in zip(
+        written, expected, strict=True
+    ):
+        assert np.allclose(key, expected_key, atol=1e-5)
+        assert action == expected_action
+        assert value == pytest.approx(expected_value)
+
+
+def test_an_episode_cut_short_by_the_budget_is_not_written():
+    env = a2c_env(total_env_steps=15)
+    agent = agents.make("epgt", env, seed=0)
+    drive(agent, env)
+    # Three updates: two are followed by an environment phase, the last one by none.
+    assert len(agent.memory) == 2
+
+
+def act_many(agent, obs, env_steps, n=200):
+    return {int(agent.act(obs, {"env_steps": env_steps})) for _ in range(n)}
+
+
+def test_exploration_is_uniform_and_exploitation_takes_the_best_known_action():
+    env = a2c_env()
+    obs, _ = env.reset(seed=0)
+    agent = agents.make("epgt", env, seed=0, embedding="random", epsilon_end=0.0)
+    every_action = set(range(env.action_space.n))
+    assert act_many(agent, obs, env_steps=0) == every_action
+    assert act_many(agent, obs, env_steps=500) == every_action  # nothing is known yet
+    key = agent.embedding.keys(obs[None])[0]
+    agent.memory.write(key, 2, -5.0)
+    assert act_many(agent, obs, env_steps=500) == {2}  # the only known one, bad as it is
+    agent.memory.write(key, 4, -1.0)
+    assert act_many(agent, obs, env_steps=500) == {4}
+    agent.memory.write(key, 6, -1.0)
+    assert act_many(agent, obs, env_steps=500) == {4, 6}  # ties are broken by chance
+    agent.epsilon = None
+    agent.act(obs, {"env_steps": 125})
+    assert agent.epsilon == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("embedding", ["vae", "random"])
+def test_it_finds_the_action_that_pays(embedding):
+    """A Hyper-RL whose reward is known: the more, the larger the learning rate that was chosen."""
+    env = a2c_env(
+        total_env_steps=2000,
+        hyper_reward=lambda phase: float(np.log(unwrapped.learner.values_in_force()["learning_rate"])),
+        learner_kwargs={"learning_rate": 1e-4},
+    )
+    unwrapped = env.unwrapped
+    agent = agents.make("epgt", env, seed=0, embedding=embedding)
+    chosen = []
+    drive(agent, env, lambda obs, action, *_: chosen.append(int(action)))
+    best = env.action_space.n - 1
+    assert np.mean(np.array(chosen[-100:]) == best) > 0.9
+    assert np.mean(np.array(chosen[:100]) == best) < 0.5
+
+
+def test_a_restored_agent_goes_on_as_the_original():
+    env = ppo_env()
+    original = agents.make("epgt", env, seed=5, vae_probability=1.0)
+    drive(original, env)
+    observations = np.random.default_rng(0).normal(size=(30, *env.observation_space.shape)).astype(np.float32)
+    other_env = ppo_env()
+    other_env.reset(seed=0)
+    restored = agents.make("epgt", other_env, seed=6, vae_probability=1.0)
+    restored.load_state_dict(original.state_dict())
+    info = {"env_steps": 400}
+    assert [original.act(o, info) for o in observations] == [restored.act(o, info) for o in observations]
+
+
+def test_capacity_and_interval_follow_the_family():
+    from_mujoco = agents.make("epgt", gym.make("HyperRL-PPO-HalfCheetah-v0"))
+    from_box2d = agents.make("epgt", gym.make("HyperRL-PPO-BipedalWalker-v0"))
+    assert (from_mujoco.memory.capacity, from_mujoco._write_interval) == (10_000, 20)
+    assert (from_box2d.memory.capacity, from_box2d._write_interval) == (5_000, 10)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"epsilon_start": 1.5}, "epsilon_start and epsilon_end must lie"),
+        ({"epsilon_fraction": 0.0}, r"epsilon_fraction in \(0, 1\]"),
+        ({"embedding": "pca"}, "give 'vae' or 'random'"),
+        ({"write_interval": 0}, "write_interval must be at least 1"),
+        ({"vae_probability": 2.0}, "vae_probability must lie"),
+        ({"vae_batch_size": 64, "vae_buffer_size": 32}, "at most vae_buffer_size"),
+        ({"rule": "median"}, "rule"),
+        ({"capacity": 0}, "capacity"),
+        ({"beta": 0.0}, "beta"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        agents.make("epgt", a2c_env(), **kwargs)
