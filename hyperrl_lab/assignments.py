@@ -1,0 +1,124 @@
+"""`--set key=value`: settings of the environment, the agent and the inner learner by their names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+import agents
+from hyperrl_env import HyperRLEnv
+from hyperrl_env.learners import learner_class
+from hyperrl_lab.ids import id_kwargs
+
+# The id gives the first two, an option of its own the third; a callable has no written form.
+_NOT_OF_ENV = ("self", "algorithm", "task", "total_env_steps", "env_fn")
+# The environment gives these.
+_NOT_OF_LEARNER = ("self", "env", "seed", "device", "_init_setup_model")
+_OPTIONS = {"seed": "--seed", "total_env_steps": "--total-env-steps", "agent": "--agent", "id": "ID"}
+
+
+@dataclass
+class Keywords:
+    """Constructor keywords, sorted by whom they are for.
+
+    Attributes:
+        env: The environment's; those of the inner learner are in its `learner_kwargs`.
+        agent: The agent's.
+    """
+
+    env: dict[str, Any] = field(default_factory=dict)
+    agent: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The keywords that one constructor takes.
+
+    Attributes:
+        names: Their names.
+        open: Whether it hands further ones on, to a constructor that checks them.
+    """
+
+    names: tuple[str, ...]
+    open: bool = False
+
+
+def known_keywords(id_: str, agent: str) -> dict[str, Known]:
+    """What can be set, by "env", "agent" and "learner", in the order in which they are looked up.
+
+    Raises:
+        ValueError: Unknown id or agent; the message says what exists.
+    """
+    learner = learner_class(id_kwargs(id_).get("algorithm", "PPO"), "auto")
+    agent_names = tuple(agents.keywords(agent))
+    agent_parameters = signature(agents.AGENTS[agent]).parameters.values()
+    return {
+        "env": Known(_parameters(HyperRLEnv, _NOT_OF_ENV)),
+        "agent": Known(agent_names, any(p.kind is p.VAR_KEYWORD for p in agent_parameters)),
+        "learner": Known(_parameters(learner, _NOT_OF_LEARNER)),
+    }
+
+
+def parse_assignments(assignments: Iterable[str], known: Mapping[str, Known]) -> Keywords:
+    """Reads `key=value` pairs.
+
+    A value is JSON, or else a string. A key is the first of environment, agent and learner to
+    know it, or `env.key`, `agent.key`, `learner.key`. Later pairs go over earlier ones.
+
+    Args:
+        assignments: The pairs.
+        known: What `known_keywords` returned.
+
+    Raises:
+        ValueError: A pair without "=", or a key that nobody knows; the message lists all.
+    """
+    keywords = Keywords()
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise ValueError(f"--set takes key=value, not {assignment!r}.")
+        owner, name = _owner(key, known)
+        value = _value(text)
+        if owner == "agent":
+            keywords.agent[name] = value
+        elif owner == "learner":
+            keywords.env["learner_kwargs"] = {**keywords.env.get("learner_kwargs", {}), name: value}
+        elif name == "learner_kwargs":
+            if not isinstance(value, dict):
+                raise ValueError(f"learner_kwargs must be a JSON object of keywords, not {text!r}.")
+            keywords.env[name] = {**keywords.env.get(name, {}), **value}
+        else:
+            keywords.env[name] = value
+    return keywords
+
+
+def _parameters(constructor: Callable[..., Any], but: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in signature(constructor).parameters if name not in but)
+
+
+def _owner(key: str, known: Mapping[str, Known]) -> tuple[str, str]:
+    prefix, dot, name = key.partition(".")
+    if dot and prefix in known:
+        if name in known[prefix].names or (name and known[prefix].open):
+            return prefix, name
+    else:
+        for owner, keywords in known.items():
+            if key in keywords.names:
+                return owner, key
+    if key in _OPTIONS:
+        raise ValueError(f"{key!r} is not for --set: give {_OPTIONS[key]}.")
+    listed = "; ".join(
+        f"{owner}: {', '.join(keywords.names) or 'none'}{' and more' * keywords.open}"
+        for owner, keywords in known.items()
+    )
+    raise ValueError(f"Nothing is called {key!r}. There are, of {listed}.")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

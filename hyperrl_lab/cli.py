@@ -1,0 +1,168 @@
+"""The command line: `hyperrl train` and `hyperrl list`.
+
+Each subcommand is a function of the parsed arguments that returns the exit code: 0, 2 for an error
+of the user's (one line on stderr), 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from rich.console import Console
+
+from hyperrl_lab.assignments import known_keywords, parse_assignments
+from hyperrl_lab.config import RunConfig, read_config, versions
+from hyperrl_lab.display import Display
+from hyperrl_lab.ids import resolve_id
+from hyperrl_lab.interrupt import Interrupt
+from hyperrl_lab.listing import tables
+from hyperrl_lab.run import TrainingRun
+
+USER_ERROR, INTERRUPTED = 2, 130
+# Tables and results that go to a file or a pipe are not to be folded at 80 columns.
+_PIPE_WIDTH = 240
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: The arguments after the program's name; `sys.argv`'s where None.
+
+    Returns:
+        The exit code.
+    """
+    arguments = _parser().parse_args(argv)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPE_WIDTH)
+    command: Callable[[argparse.Namespace, Console], int] = arguments.command
+    try:
+        return command(arguments, console)
+    except KeyboardInterrupt:
+        _complain("stopped at once; nothing more was written", "interrupted")
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hyperrl", description="Trains a policy while a hyper-agent chooses the hyperparameters."
+    )
+    subcommands = parser.add_subparsers(required=True, metavar="command")
+    _add_train(subcommands)
+    listing = subcommands.add_parser(
+        "list", help="show ids, tasks, agents, hyperparameters, presets and hyper-rewards"
+    )
+    listing.set_defaults(command=_list)
+    return parser
+
+
+def _add_train(subcommands: Any) -> None:
+    train = subcommands.add_parser("train", help="train one run", description="Trains one run.")
+    train.set_defaults(command=_train)
+    train.add_argument("id", nargs="?", metavar="ID", help="environment, as HyperRL-PPO-HalfCheetah-v0")
+    # No defaults here: an option that was not given must be told from one that was.
+    train.add_argument("--agent", help="hyper-agent (default: epgt)")
+    train.add_argument("--seed", type=int, help="seed of the inner run and of the agent (default: 0)")
+    train.add_argument(
+        "--total-env-steps", type=int, metavar="N", help="budget of the run (default: the task's)"
+    )
+    train.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="a keyword of the environment, the agent or the inner learner, looked up in this order; "
+        "env.KEY, agent.KEY, learner.KEY say which; VALUE is JSON or a string; may be repeated",
+    )
+    train.add_argument("--threads", type=int, metavar="N", help="Torch's threads (default: 1)")
+    train.add_argument(
+        "--log-interval",
+        type=int,
+        metavar="N",
+        help="update phases per line of progress.csv (default: 1, or about 200 lines in long runs)",
+    )
+    train.add_argument("--config", type=Path, metavar="FILE", help="repeat the run of this config.json")
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the results (default: runs/ID-AGENT-SEED-TIME)"
+    )
+
+
+def _train(arguments: argparse.Namespace, console: Console) -> int:
+    try:
+        config = _config(arguments)
+        run = TrainingRun(config, arguments.out or _default_folder(config))
+    except (ValueError, TypeError, AssertionError, OSError, gym.error.Error) as error:
+        # Stable-Baselines3 checks some of its arguments by assertions.
+        _complain(str(error) or repr(error))
+        return USER_ERROR
+    console.print(f"{run.config.name}, {run.config.total_env_steps:,} env steps", markup=False)
+    display = Display(console, run.progress)
+    with Interrupt(display.stopping) as interrupt, display.live():
+        summary = run.train(on_step=display.step, stop=lambda: interrupt.requested)
+    score = summary["mean_return"]
+    console.print(
+        f"{summary['status']} after {summary['env_steps']:,} env steps in {summary['seconds']:,.0f} s "
+        f"({summary['steps_per_second']:,.0f} per second), "
+        + ("no inner episode ended" if score is None else f"mean return {score:,.1f}"),
+        markup=False,
+    )
+    console.print(f"results in {run.folder}", markup=False, soft_wrap=True)
+    return INTERRUPTED if summary["status"] == "interrupted" else 0
+
+
+def _config(arguments: argparse.Namespace) -> RunConfig:
+    """The configuration that the arguments of `train` mean."""
+    if arguments.config is not None:
+        config, made_with = read_config(arguments.config)
+        settings = ("id", "agent", "seed", "total_env_steps", "set", "threads", "log_interval")
+        if given := [name for name in settings if getattr(arguments, name) is not None]:
+            options = ", ".join(_option(name) for name in given)
+            raise ValueError(f"--config repeats a run as it was; leave out {options}.")
+        here = versions()
+        if differing := sorted(name for name in made_with if made_with[name] != here.get(name)):
+            changes = "; ".join(
+                f"{name} {made_with[name]}, here {here.get(name, 'none')}" for name in differing
+            )
+            _complain(f"other versions made that run, so this one may differ: {changes}", "warning")
+        return config
+    if arguments.id is None:
+        raise ValueError("Give the ID of an environment (`hyperrl list` shows all), or --config.")
+    agent = "epgt" if arguments.agent is None else arguments.agent
+    keywords = parse_assignments(arguments.set or (), known_keywords(arguments.id, agent))
+    return RunConfig(
+        id=resolve_id(arguments.id),
+        agent=agent,
+        seed=0 if arguments.seed is None else arguments.seed,
+        total_env_steps=arguments.total_env_steps,
+        env_kwargs=keywords.env,
+        agent_kwargs=keywords.agent,
+        threads=1 if arguments.threads is None else arguments.threads,
+        log_interval=arguments.log_interval,
+    )
+
+
+def _list(arguments: argparse.Namespace, console: Console) -> int:
+    for table in tables():
+        console.print(table)
+        console.print()
+    return 0
+
+
+def _default_folder(config: RunConfig) -> Path:
+    name = f"{config.id}-{config.agent}-{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    # An id can hold a module and a namespace.
+    return Path("runs") / name.replace(":", "-").replace("/", "-")
+
+
+def _option(name: str) -> str:
+    return "ID" if name == "id" else f"--{name.replace('_', '-')}"
+
+
+def _complain(message: str, kind: str = "error") -> None:
+    line = " ".join(message.split())
+    Console(stderr=True, highlight=False).print(f"{kind}: {line}", markup=False, soft_wrap=True)

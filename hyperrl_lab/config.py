@@ -1,0 +1,125 @@
+"""What a run is made of, and its `config.json`."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hyperrl_lab.files import write_text
+
+CONFIG_FILE = "config.json"
+# What else decides the bits of a run; kept beside the configuration.
+_PACKAGES = ("hyperrl", "stable-baselines3", "torch", "gymnasium", "numpy", "mujoco", "box2d", "faiss-cpu")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run of a hyper-agent on a Hyper-RL; equal configurations give equal runs, to the bit.
+
+    Attributes:
+        id: The environment's id.
+        agent: The hyper-agent's name.
+        seed: Seeds the inner run and the agent, in [0, 2**32).
+        total_env_steps: Budget in inner environment steps. None: the task's.
+        env_kwargs: Constructor keywords of the environment, beside the budget.
+        agent_kwargs: Constructor keywords of the agent.
+        threads: Torch's threads; their number decides the order of sums.
+        log_interval: Update phases per line of `progress.csv`. None: 1, or so many that a run of
+            very many phases has about 200 lines.
+
+    Raises:
+        ValueError: A field of the wrong type or out of range.
+    """
+
+    id: str
+    agent: str
+    seed: int = 0
+    total_env_steps: int | None = None
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    agent_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    threads: int = 1
+    log_interval: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("id", "agent"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be a name, not {getattr(self, name)!r}.")
+        if not _is_whole(self.seed) or not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be a whole number in [0, 2**32), not {self.seed!r}.")
+        for name in ("total_env_steps", "threads", "log_interval"):
+            value = getattr(self, name)
+            if not (_is_whole(value) and value >= 1) and (value is not None or name == "threads"):
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        for name in ("env_kwargs", "agent_kwargs"):
+            value = getattr(self, name)
+            if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+                raise ValueError(f"{name} must map keywords to values, not be {value!r}.")
+
+    @property
+    def name(self) -> str:
+        """The run in a few words, for titles."""
+        return f"{self.id}, agent {self.agent}, seed {self.seed}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the bits of a run."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        # Simulators are extras.
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def write_config(config: RunConfig, folder: Path) -> None:
+    """Writes `config.json`, with the versions in use, into a folder.
+
+    Raises:
+        ValueError: A value that JSON cannot hold.
+    """
+    try:
+        text = json.dumps({"run": asdict(config), "versions": versions()}, indent=2)
+    except TypeError as error:
+        raise ValueError(f"The configuration cannot be kept as JSON: {error}.") from error
+    write_text(folder / CONFIG_FILE, text + "\n")
+
+
+def read_config(path: Path) -> tuple[RunConfig, dict[str, str]]:
+    """Reads a `config.json`.
+
+    Returns:
+        The configuration, and the versions that the run was made with.
+
+    Raises:
+        ValueError: The file is missing, or is not a whole and valid configuration.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from error
+    if not isinstance(content, dict) or not isinstance(content.get("run"), dict):
+        raise ValueError(f"{path} is not the configuration of a run: it has no object 'run'.")
+    run, known = content["run"], [item.name for item in fields(RunConfig)]
+    if unknown := sorted(set(run) - set(known)):
+        raise ValueError(f"{path}: unknown {unknown}; known are {known}.")
+    if missing := [name for name in known if name not in run]:
+        raise ValueError(f"{path}: {missing} are missing.")
+    made_with = content.get("versions", {})
+    if not isinstance(made_with, dict):
+        raise ValueError(f"{path}: 'versions' must be an object.")
+    try:
+        return RunConfig(**run), made_with
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

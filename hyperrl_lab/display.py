@@ -1,0 +1,81 @@
+"""How a run is shown while it goes on: live on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hyperrl_lab.progress import Progress
+
+# A plain line per so many parts of the budget: every 5 %.
+_PARTS = 20
+
+
+class Display:
+    """Shows the progress of a run on a console.
+
+    On a terminal a thread redraws it four times a second, so that stepping costs nothing; elsewhere
+    `step` writes a plain line every 5 % of the budget.
+
+    Args:
+        console: Where to write.
+        progress: The run's progress.
+    """
+
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console = console
+        self._progress = progress
+        self._parts = 0
+
+    def live(self) -> AbstractContextManager[object]:
+        """The block during which the progress is shown."""
+        if not self._console.is_terminal:
+            return nullcontext()
+        return Live(get_renderable=self._picture, console=self._console, refresh_per_second=4)
+
+    def step(self, progress: Progress) -> None:
+        """Takes note of a hyper-step."""
+        if self._console.is_terminal:
+            return
+        parts = min(progress.env_steps * _PARTS // progress.total_env_steps, _PARTS)
+        if parts > self._parts:
+            self._parts = parts
+            texts = [f"{parts * 100 // _PARTS:3d} %", _steps(progress), _state(progress), _values(progress)]
+            self._console.print(", ".join(texts), soft_wrap=True, highlight=False, markup=False)
+
+    def stopping(self) -> None:
+        """Says that the run is to end; callable from a signal handler, so it writes nothing itself."""
+        self._progress.activity = "stopping (Ctrl-C again: at once)"
+
+    def _picture(self) -> Group:
+        progress = self._progress
+        bar = ProgressBar(total=progress.total_env_steps, completed=progress.env_steps)
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(no_wrap=True, min_width=8)
+        grid.add_column(ratio=1)
+        grid.add_column(no_wrap=True, justify="right")
+        grid.add_row(progress.activity, bar, _steps(progress))
+        return Group(grid, Text(_state(progress)), Text(_values(progress), style="cyan"))
+
+
+def _steps(progress: Progress) -> str:
+    return f"{progress.env_steps:,} / {progress.total_env_steps:,} env steps"
+
+
+def _state(progress: Progress) -> str:
+    mean = "-" if progress.mean_return is None else f"{progress.mean_return:,.1f}"
+    left = progress.seconds_left
+    left_text = "?" if left is None else str(timedelta(seconds=round(left)))
+    return (
+        f"phase {progress.phase:,}, return {mean}, {progress.steps_per_second:,.0f} steps/s, {left_text} left"
+    )
+
+
+def _values(progress: Progress) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in progress.hyperparameters.items())

@@ -1,0 +1,101 @@
+"""How far a run is, and how it does."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# Scores are means over this many of the latest inner episodes.
+EPISODES = 100
+# Phases that the speed is measured over: enough to be steady, few enough to follow a change.
+_PHASES = 20
+
+
+class Progress:
+    """The present state of a run; the loop keeps it up to date, displays and logs read it.
+
+    Args:
+        total_env_steps: The budget.
+
+    Attributes:
+        activity: What is being done, in a word or two.
+        env_steps: Inner environment steps collected.
+        phase: Update phases finished.
+        hyper_steps: Hyper-actions taken.
+        diverged_steps: Hyper-steps in which an update was refused.
+        episodes: Inner episodes that have ended.
+        mean_return: Mean return of the last 100 of them; None before the first.
+        mean_length: Their mean length.
+        hyperparameters: Values in force of the hyperparameters that are chosen.
+    """
+
+    def __init__(self, total_env_steps: int) -> None:
+        self.total_env_steps = total_env_steps
+        self.activity = "starting"
+        self.env_steps = self.phase = self.hyper_steps = self.diverged_steps = self.episodes = 0
+        self.mean_return: float | None = None
+        self.mean_length: float | None = None
+        self.hyperparameters: Mapping[str, float] = {}
+        self._returns: deque[float] = deque(maxlen=EPISODES)
+        self._lengths: deque[int] = deque(maxlen=EPISODES)
+        self._seconds: float | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Starts the clock."""
+        self._started = time.perf_counter()
+        self._marks = deque([(self._started, 0)], maxlen=_PHASES + 1)
+
+    def stop(self) -> None:
+        """Stops the clock."""
+        self._seconds = self.seconds
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds between start and stop, or until now."""
+        return time.perf_counter() - self._started if self._seconds is None else self._seconds
+
+    def environment_phase(self, env_steps: int, returns: Sequence[float], lengths: Sequence[int]) -> None:
+        """Takes note of an environment phase: steps at its end, episodes that ended in it."""
+        self.env_steps = env_steps
+        self._marks.append((time.perf_counter(), env_steps))
+        if returns:
+            self.episodes += len(returns)
+            self._returns.extend(returns)
+            self._lengths.extend(lengths)
+            self.mean_return = float(np.mean(self._returns))
+            self.mean_length = float(np.mean(self._lengths))
+
+    @property
+    def steps_per_second(self) -> float:
+        """Environment steps per second of late, updates included."""
+        (then, steps_then), (now, steps_now) = self._marks[0], self._marks[-1]
+        return (steps_now - steps_then) / (now - then) if now > then else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Wall-clock seconds until the run is finished, if it goes on like this; None at first."""
+        if len(self._marks) < 2 or not self.steps_per_second:
+            return None
+        (_, steps_before), (then, steps) = self._marks[-2], self._marks[-1]
+        # The updates on the last rollout are still to be done: they take a rollout's time, nearly.
+        ahead = max(self.total_env_steps - steps, 0) + (steps - steps_before)
+        return max(ahead / self.steps_per_second - (time.perf_counter() - then), 0.0)
+
+    def summary(self) -> dict[str, Any]:
+        """Scores and costs so far."""
+        return {
+            "mean_return": self.mean_return,
+            "mean_length": self.mean_length,
+            "episodes": self.episodes,
+            "env_steps": self.env_steps,
+            "phases": self.phase,
+            "hyper_steps": self.hyper_steps,
+            "diverged_steps": self.diverged_steps,
+            "seconds": self.seconds,
+            "steps_per_second": self.env_steps / self.seconds,
+        }

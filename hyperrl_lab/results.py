@@ -1,0 +1,200 @@
+"""What a run leaves to be analysed: every hyper-action and every inner episode, in columns.
+
+`actions.parquet`, one row per hyper-step. `env_steps`, `phase` and `update_step` say when the
+action was chosen (environment steps collected, update phases finished, updates done in this one);
+the other columns say what it was and what came of it:
+
+| column | meaning |
+|---|---|
+| `action` | the joint action; in the other action modes `action.<hyperparameter>`, its components |
+| `<hyperparameter>` | the value in force in the update, of each one that the algorithm offers |
+| `default.<hyperparameter>` | the task's own value at that moment, of each one that is chosen |
+| `hyper_reward` | what the step earned |
+| `diverged` | whether its update was refused |
+
+`episodes.parquet`, one row per inner episode in the order of their ends: `env_steps` at its end
+(with several inner environments: at the end of the environment phase in which it ended), `return`
+(undiscounted, of raw rewards), `length`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from hyperrl_env.search_space import BoundSearchSpace
+from hyperrl_lab.files import whole_file
+
+ACTIONS_FILE, EPISODES_FILE = "actions.parquet", "episodes.parquet"
+Columns = Mapping[str, NDArray[Any]]
+
+
+class ColumnLog:
+    """A growing table that stays small in memory: full chunks are kept compressed.
+
+    Args:
+        columns: Column names and their types, one of Python's `array` codes ("q": int64, "d":
+            float64) or "?" for truth values.
+        chunk_rows: Rows per chunk; a row group of the file.
+    """
+
+    def __init__(self, columns: Mapping[str, str], chunk_rows: int = 16_384) -> None:
+        types = {"q": pa.int64(), "d": pa.float64(), "?": pa.bool_()}
+        self._schema = pa.schema([(name, types[code]) for name, code in columns.items()])
+        self._codes = ["b" if code == "?" else code for code in columns.values()]
+        self._chunk_rows = chunk_rows
+        self._sealed: list[pa.Buffer] = []
+        self._open_chunk()
+
+    def __len__(self) -> int:
+        return len(self._sealed) * self._chunk_rows + len(self._columns[0])
+
+    def append(self, row: Sequence[float]) -> None:
+        """Adds a row: a number per column, in their order."""
+        for column, value in zip(self._columns, row, strict=True):
+            column.append(value)
+        if len(self._columns[0]) == self._chunk_rows:
+            self._seal()
+
+    def write(self, path: Path) -> None:
+        """Writes all rows so far to a Parquet file, whole or not at all."""
+        with (
+            whole_file(path) as temporary,
+            pq.ParquetWriter(temporary, self._schema, compression="zstd") as file,
+        ):
+            for sealed in self._sealed:
+                file.write_batch(pa.ipc.open_stream(sealed).read_next_batch())
+            if len(self._columns[0]) or not self._sealed:
+                file.write_batch(self._batch())
+
+    def _open_chunk(self) -> None:
+        self._columns: list[array[Any]] = [array(code) for code in self._codes]
+
+    def _batch(self) -> pa.RecordBatch:
+        arrays = [
+            # A copy: the array goes on growing.
+            pa.array(np.array(column), type=field.type)
+            for column, field in zip(self._columns, self._schema, strict=True)
+        ]
+        return pa.record_batch(arrays, schema=self._schema)
+
+    def _seal(self) -> None:
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        with pa.ipc.new_stream(sink, self._schema, options=options) as stream:
+            stream.write_batch(self._batch())
+        self._sealed.append(sink.getvalue())
+        self._open_chunk()
+
+
+class ActionLog(ColumnLog):
+    """Every hyper-action of a run.
+
+    Args:
+        search_space: The environment's.
+        offered: Names of all hyperparameters that the algorithm offers.
+    """
+
+    def __init__(self, search_space: BoundSearchSpace, offered: Sequence[str]) -> None:
+        self._chosen, self._offered = search_space.names, tuple(offered)
+        self._joint = search_space.action_mode == "discrete"
+        code = "d" if isinstance(search_space.action_space, spaces.Box) else "q"
+        components = ["action"] if self._joint else [f"action.{name}" for name in self._chosen]
+        super().__init__(
+            {
+                **dict.fromkeys(("env_steps", "phase", "update_step"), "q"),
+                **dict.fromkeys(components, code),
+                **dict.fromkeys(self._offered, "d"),
+                **{f"default.{name}": "d" for name in self._chosen},
+                "hyper_reward": "d",
+                "diverged": "?",
+            }
+        )
+
+    def record(
+        self,
+        before: Mapping[str, Any],
+        action: Any,
+        defaults: Mapping[str, float],
+        reward: float,
+        after: Mapping[str, Any],
+    ) -> None:
+        """Adds a hyper-step.
+
+        Args:
+            before: The info that the action was chosen with.
+            action: The hyper-action.
+            defaults: The task's own values at that moment.
+            reward: The hyper-reward.
+            after: The step's info.
+        """
+        values = after["hyperparameters"]
+        self.append(
+            (
+                before["env_steps"],
+                before["phase"],
+                before["update_step"],
+                *((int(action),) if self._joint else np.asarray(action).tolist()),
+                *(values[name] for name in self._offered),
+                *(defaults[name] for name in self._chosen),
+                reward,
+                after["diverged"],
+            )
+        )
+
+
+class EpisodeLog(ColumnLog):
+    """Every inner episode of a run.
+
+    Args:
+        n_envs: Inner environments. In a single one, lengths tell exactly when an episode ended.
+    """
+
+    def __init__(self, n_envs: int) -> None:
+        super().__init__({"env_steps": "q", "return": "d", "length": "q"})
+        self._single = n_envs == 1
+        self._ended = 0
+
+    def record(self, env_steps: int, returns: Sequence[float], lengths: Sequence[int]) -> None:
+        """Adds the episodes that ended in an environment phase; `env_steps` is at its end."""
+        for episode_return, length in zip(returns, lengths, strict=True):
+            # A wrapper can make the learner's steps fewer than the episode's.
+            self._ended = min(self._ended + length, env_steps) if self._single else env_steps
+            self.append((self._ended, episode_return, length))
+
+
+def read_actions(folder: Path) -> Columns:
+    """The hyper-actions of a run, as arrays by column name, all of one length.
+
+    Raises:
+        FileNotFoundError: The folder holds none.
+    """
+    return read_columns(folder / ACTIONS_FILE)
+
+
+def read_episodes(folder: Path) -> Columns:
+    """The inner episodes of a run, as arrays by column name, all of one length.
+
+    Raises:
+        FileNotFoundError: The folder holds none.
+    """
+    return read_columns(folder / EPISODES_FILE)
+
+
+def read_columns(path: Path) -> Columns:
+    """A Parquet file as arrays by column name."""
+    table = pq.read_table(path)
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def chosen_hyperparameters(actions: Columns) -> list[str]:
+    """Names of the hyperparameters that the actions of `read_actions` choose."""
+    return [name.removeprefix("default.") for name in actions if name.startswith("default.")]

@@ -1,0 +1,250 @@
+"""The hyper-reward: Eq. 1 on numbers worked out by hand, then through the environment."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from hyperrl_env import HYPER_REWARDS, EnvironmentPhase
+from hyperrl_env.hyper_reward import discounted_return, episode_return, value_target
+
+
+def phase(rewards, dones=None, gamma=0.5, **kwargs):
+    rewards = np.array(rewards, np.float32)
+    dones = np.zeros(rewards.shape, bool) if dones is None else np.array(dones, bool)
+    given = {
+        "value_targets": rewards,
+        "episode_returns": (),
+        "episode_lengths": (),
+        "last_episode_return": 0.0,
+    }
+    return EnvironmentPhase(rewards=rewards, dones=dones, gamma=gamma, **given | kwargs)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "dones", "gamma", "expected"),
+    [
+        pytest.param([[3.0]], None, 0.5, 3.0, id="one step"),
+        # 1 + 2/2 + 4/4 = 3, 2 + 4/2 = 4, 4; their mean is 11/3.
+        pytest.param([[1], [2], [4]], None, 0.5, 11 / 3, id="to the end of the phase"),
+        # The episode ends with the second step: 1 + 2/2 = 2, 2, 4; 8/3.
+        pytest.param([[1], [2], [4]], [[0], [1], [0]], 0.5, 8 / 3, id="an end inside"),
+        pytest.param([[1], [2], [4]], [[0], [0], [1]], 0.5, 11 / 3, id="an end at the end"),
+        # Every step is an episode.
+        pytest.param([[1], [2], [4]], [[1], [1], [1]], 0.5, 7 / 3, id="ends everywhere"),
+        # First environment: 1 + 2/2 = 2, 2 (its end), 3. Second: 10 + 35/2 = 27.5, 20 + 15 = 35, 30.
+        pytest.param(
+            [[1, 10], [2, 20], [3, 30]], [[0, 0], [1, 0], [0, 0]], 0.5, (7 + 92.5) / 6, id="two environments"
+        ),
+        pytest.param([[1, 10], [2, 20]], [[0, 1], [0, 0]], 1.0, (5 + 30) / 4, id="no discount"),
+        pytest.param([[1, 10], [2, 20]], [[0, 1], [0, 0]], 0.0, 33 / 4, id="full discount"),
+        pytest.param([[-1], [-2]], None, 0.5, (-2 - 2) / 2, id="negative"),
+    ],
+)
+def test_discounted_return_by_hand(rewards, dones, gamma, expected):
+    assert discounted_return(phase(rewards, dones, gamma)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_discounted_return_agrees_with_its_definition():
+    rng = np.random.default_rng(0)
+    rewards, dones = rng.normal(size=(40, 3)), rng.random((40, 3)) < 0.1
+    returns = []
+    for env in range(3):
+        for start in range(40):
+            total = 0.0
+            for t in range(start, 40):
+                total += 0.9 ** (t - start) * rewards[t, env]
+                if dones[t, env]:
+                    break
+            returns.append(total)
+    assert discounted_return(phase(rewards, dones, 0.9)) == pytest.approx(np.mean(returns), rel=1e-6)
+
+
+def test_episode_return():
+    assert episode_return(phase([[1]], episode_returns=(3.0, 6.0), last_episode_return=9.0)) == 4.5
+    assert episode_return(phase([[1]], last_episode_return=9.0)) == 9.0
+    assert episode_return(phase([[1]])) == 0.0
+
+
+def test_value_target():
+    assert value_target(phase([[1]], value_targets=np.array([[1.0, 2.0], [3.0, 10.0]]))) == 4.0
+
+
+def test_the_names():
+    assert set(HYPER_REWARDS) == {"discounted_return", "episode_return", "value_target"}
+
+
+# ---------------------------------------------------------------- through the environment
+
+# Two environments side by side with episodes of 3 and 5 steps; phases of 4 steps cut through them.
+SCRIPTS = ([1.0, 2.0, 4.0], [100.0, 0.0, -50.0, 7.0, 20.0])
+GAMMA = 0.9
+
+
+def expected_phases(n_phases, n_steps=4, gamma=GAMMA):
+    """Eq. 1 of every phase, and the mean return of the episodes that end in it (None: none does)."""
+    found = []
+    for number in range(n_phases):
+        returns, ended = [], []
+        for script in SCRIPTS:
+            for start in range(number * n_steps, (number + 1) * n_steps):
+                total, t = 0.0, start
+                while t < (number + 1) * n_steps:
+                    total += gamma ** (t - start) * script[t % len(script)]
+                    if t % len(script) == len(script) - 1:
+                        break
+                    t += 1
+                returns.append(total)
+                if start % len(script) == len(script) - 1:
+                    ended.append(sum(script))
+        found.append((np.mean(returns), np.mean(ended) if ended else None))
+    return found
+
+
+@pytest.fixture
+def scripted(make_env, scripted_env):
+    """`scripted(algorithm, ...)`: the environment on the two scripts, phases of 4 steps."""
+
+    def build(algorithm="A2C", *, truncated=False, n_steps=4, gamma=GAMMA, **kwargs):
+        made = []
+
+        def env_fn():
+            made.append(None)
+            return scripted_env(SCRIPTS[(len(made) - 1) % 2], truncated)
+
+        own = {"batch_size": 4, "n_epochs": 2} if algorithm == "PPO" else {}
+        learner_kwargs = {"n_steps": n_steps, "gamma": gamma, **own}
+        return make_env(
+            algorithm,
+            env_fn=env_fn,
+            n_envs=2,
+            total_env_steps=1000,
+            learner_kwargs=learner_kwargs,
+            **{"search_space": ["gamma", "gae_lambda", "learning_rate"], **kwargs},
+        )
+
+    return build
+
+
+def phases(env, n, action):
+    """The infos of the first n environment phases, and the rewards of the steps that led there."""
+    infos, rewards = [env.reset(seed=0)[1]], []
+    while len(infos) < n:
+        _, reward, terminated, _, info = env.step(action())
+        if terminated:
+            infos.append(info)
+            rewards.append(reward)
+            env.reset()
+        else:
+            assert reward == 0.0
+    return infos, rewards
+
+
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("truncated", [False, True], ids=["termination", "time limit"])
+def test_raw_rewards_make_the_reward_whatever_the_actions(scripted, algorithm, normalize, truncated):
+    """Neither normalisation, nor the bootstrap at a time limit, nor the gamma chosen changes it."""
+    env = scripted(algorithm, normalize=normalize, truncated=truncated)
+    env.action_space.seed(0)
+    infos, rewards = phases(env, 9, env.action_space.sample)
+    expected = expected_phases(9)
+    assert [info["discounted_return"] for info in infos] == pytest.approx([g for g, _ in expected], rel=1e-5)
+    assert rewards == [info["discounted_return"] for info in infos[1:]]
+    assert len({info["hyperparameters"]["gamma"] for info in infos}) > 2, "gamma must have been changed"
+    last = 0.0
+    for info, (_, mean_return) in zip(infos, expected, strict=True):
+        last = last if mean_return is None else mean_return
+        assert info["episode_return"] == pytest.approx(last, rel=1e-5)
+        ended = info["phase_stats"]["returns"]
+        assert set(np.round(ended, 3)) <= {sum(script) for script in SCRIPTS}
+        assert [3 if r == sum(SCRIPTS[0]) else 5 for r in np.round(ended, 3)] == info["phase_stats"][
+            "lengths"
+        ]
+
+
+def test_phases_in_which_no_episode_ends_repeat_the_episode_return(scripted):
+    env = scripted(n_steps=1, hyper_reward="episode_return")
+    infos, rewards = phases(env, 12, lambda: env.default_action)
+    # Steps 1, 2, 4, 7, 8 and 11 end no episode; 3 and 6 one of 7.0, 5 and 10 one of 77.0.
+    expected = [0, 0, 7, 7, 77, 7, 7, 7, 7, 77, 77, 7]
+    assert [info["episode_return"] for info in infos] == pytest.approx(expected)
+    assert rewards == pytest.approx(expected[1:])
+
+
+def test_a_new_run_forgets_the_episode_return(scripted):
+    env = scripted(hyper_reward="episode_return", n_steps=1)
+    phases(env, 6, lambda: env.default_action)
+    _, info = env.reset(seed=0)
+    assert info["episode_return"] == 0.0
+
+
+def test_value_targets_are_the_learners_own(scripted):
+    found = []
+    for normalize in (False, True):
+        env = scripted("PPO", normalize=normalize, hyper_reward="value_target", decision="phase")
+        env.reset(seed=0)
+        _, reward, _, _, info = env.step(env.default_action)
+        # SB3's lambda-returns of the rollout at hand, which no update has been made on.
+        assert reward == info["value_target"]
+        assert reward == pytest.approx(env.learner.rollout_buffer.returns.mean(), rel=1e-5)
+        found.append(reward)
+    assert found[0] != pytest.approx(found[1], rel=0.1), "one of them is on normalised rewards"
+
+
+@pytest.mark.parametrize("name", HYPER_REWARDS)
+def test_all_three_are_in_the_info_whichever_is_used(scripted, name):
+    env = scripted(hyper_reward=name)
+    infos, rewards = phases(env, 4, lambda: env.default_action)
+    assert all(set(HYPER_REWARDS) <= set(info) for info in infos)
+    assert rewards == [info[name] for info in infos[1:]]
+
+
+def test_a_callable(scripted):
+    seen = []
+
+    def steps_of_ended_episodes(phase):
+        seen.append(phase)
+        return sum(phase.episode_lengths) + 0.5
+
+    env = scripted(hyper_reward=steps_of_ended_episodes, normalize=True)
+    _, rewards = phases(env, 4, lambda: env.default_action)
+    # Steps 5-8 end episodes of 5 and 3, steps 9-12 of 3, 5 and 3, steps 13-16 of 3 and 5.
+    assert rewards == [8.5, 11.5, 8.5]
+    first = seen[0]
+    assert isinstance(first, EnvironmentPhase)
+    assert first.rewards.tolist() == [[1, 100], [2, 0], [4, -50], [1, 7]]
+    assert first.dones.tolist() == [[False, False], [False, False], [True, False], [False, False]]
+    assert first.value_targets.shape == (4, 2)
+    assert (first.episode_returns, first.episode_lengths) == ((7.0,), (3,))
+    assert first.gamma == GAMMA
+
+
+def test_a_phase_keeps_its_numbers(scripted):
+    """What a callable was given does not change when the learner goes on."""
+    seen = []
+    env = scripted(hyper_reward=lambda phase: seen.append(phase) or 0.0, normalize=True)
+    env.reset(seed=0)
+    copies = {name: np.copy(getattr(seen[0], name)) for name in ("rewards", "dones", "value_targets")}
+    for _ in range(3):
+        env.step(env.default_action)
+        env.reset()
+    for name, copy in copies.items():
+        np.testing.assert_array_equal(getattr(seen[0], name), copy)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+def test_the_tasks_own_gamma_is_the_one(scripted, gamma):
+    env = scripted(gamma=gamma)
+    infos, _ = phases(env, 3, lambda: env.default_action)
+    expected = [g for g, _ in expected_phases(3, gamma=gamma)]
+    assert [info["discounted_return"] for info in infos] == pytest.approx(expected)
+
+
+def test_rewards_of_an_action_dependent_environment(make_env):
+    """CartPole gives 1 a step: G follows from the lengths of the episodes alone."""
+    env = make_env("A2C", learner_kwargs={"n_steps": 50, "gamma": 1.0}, total_env_steps=500, normalize=True)
+    _, info = env.reset(seed=0)
+    lengths = info["phase_stats"]["lengths"]
+    pieces = [*lengths, 50 - sum(lengths)]
+    assert info["discounted_return"] == pytest.approx(sum(n * (n + 1) / 2 for n in pieces) / 50)
+    assert isinstance(env.learner.env.observation_space, gym.spaces.Box)

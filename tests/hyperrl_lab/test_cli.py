@@ -1,0 +1,206 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import agents
+from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, SETTINGS, env_ids
+from hyperrl_lab.cli import main
+from hyperrl_lab.config import CONFIG_FILE, versions
+from hyperrl_lab.results import read_actions, read_episodes
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    words = set(re.findall(r"[\w.-]+", out))
+    assert set(env_ids()) <= words
+    for names in (agents.AGENTS, DEFINITIONS, PRESETS, HYPER_REWARDS):
+        assert set(names) <= words
+    for agent in agents.AGENTS:
+        assert set(agents.keywords(agent)) <= words
+    flat = " ".join(out.split())
+    assert all(settings.source in flat for settings in SETTINGS.values())
+    assert "learning_rate=0.0003 falling linearly to 0" in flat
+
+
+def test_train_leaves_results_and_says_where(small_arguments, tmp_path, capsys):
+    assert main(["train", *small_arguments, "--out", str(tmp_path / "run")]) == 0
+    out, err = capsys.readouterr()
+    assert "HyperRL-PPO-v0, agent random, seed 3, 192 env steps" in out
+    assert "100 %" in out
+    assert "finished after 192 env steps" in out
+    assert f"results in {tmp_path / 'run'}" in out
+    assert err == ""
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.json", "summary.json", "learning_curve.png", "schedule.png"} <= files
+
+
+def test_a_configuration_repeats_its_run(small_arguments, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["train", *small_arguments, "--out", str(first)]) == 0
+    assert main(["train", "--config", str(first / CONFIG_FILE), "--out", str(second)]) == 0
+    for file in (CONFIG_FILE, "actions.parquet", "episodes.parquet"):
+        assert (first / file).read_bytes() == (second / file).read_bytes()
+    assert capsys.readouterr().err == ""
+
+
+def test_other_versions_are_pointed_out(small_arguments, tmp_path, capsys):
+    assert main(["train", *small_arguments, "--out", str(tmp_path)]) == 0
+    content = json.loads((tmp_path / CONFIG_FILE).read_text())
+    content["versions"] |= {"torch": "0.1", "torchvision": "2"}
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(content))
+    assert main(["train", "--config", str(path), "--out", str(tmp_path / "second")]) == 0
+    err = capsys.readouterr().err
+    assert f"torch 0.1, here {versions()['torch']}; torchvision 2, here none" in err
+
+
+def test_the_default_folder_names_the_run(small_arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *small_arguments]) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"HyperRL-PPO-v0-random-3-\d{8}-\d{6}", folder.name)
+
+
+ENV = ["--set", "env_id=CartPole-v1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Give the ID of an environment"),
+        (["HyperRL-PPO-HalfChetah"], "did you mean HyperRL-PPO-HalfCheetah-v0"),
+        (["HyperRL-DDPG-v0"], "did you mean HyperRL-PPO-v0"),
+        (["CartPole-v1"], "is no Hyper-RL"),
+        (["HyperRL-PPO-v0"], "give env_id or env_fn"),
+        (["HyperRL-PPO-v0", "--set", "env_id=CartPoll-v1"], "CartPoll"),
+        (["HyperRL-PPO-v0", "--set", "env_id=CartPole-v1", "--agent", "egpt"], "'epgt', 'random'"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "bta=3"], "Nothing is called 'bta'"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "beta"], "--set takes key=value"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "beta=3"], "beta must be in (0, 1]"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "seed=3"], "give --seed"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "search_space=mine"], "ppo-mujoco"),
+        (["HyperRL-PPO-v0", *ENV, "--set", 'search_space=["clip"]'], "Unknown hyperparameter 'clip'"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "hyper_reward=profit"], "discounted_return"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "action_mode=both"], "multi_discrete"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "learner.n_steps=many"], "error: "),
+        (["HyperRL-PPO-v0", *ENV, "--set", "learner.batch_size=1"], "error: "),
+        (["HyperRL-PPO-v0", *ENV, "--total-env-steps", "5"], "total_env_steps must be"),
+        (["HyperRL-PPO-v0", *ENV, "--seed", "-1"], "seed must be a whole number"),
+        (["HyperRL-PPO-v0", *ENV, "--threads", "0"], "threads must be a whole number"),
+        (["HyperRL-PPO-v0", *ENV, "--agent", "sb3"], "algorithm"),
+        (["--config", "nowhere.json"], "nowhere.json cannot be read"),
+        (["HyperRL-PPO-v0", "--config", "x.json"], "cannot be read"),
+    ],
+)
+def test_errors_of_the_user_are_one_line(arguments, message, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["train", *arguments, "--out", str(out)]) == 2
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert message in stderr
+    assert "Traceback" not in stderr
+    assert not out.exists()
+
+
+def test_a_folder_that_holds_a_run_is_refused(small_arguments, tmp_path, capsys):
+    arguments = ["train", *small_arguments, "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    content = (tmp_path / "actions.parquet").read_bytes()
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert (tmp_path / "actions.parquet").read_bytes() == content
+
+
+def test_a_folder_that_is_a_file_is_refused(small_arguments, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["train", *small_arguments, "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_configuration_takes_no_other_settings(small_arguments, tmp_path, capsys):
+    assert main(["train", *small_arguments, "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    arguments = ["train", "--config", str(tmp_path / CONFIG_FILE), "--seed", "0", "--set", "n_envs=2"]
+    assert main([*arguments, "--out", str(tmp_path / "second")]) == 2
+    assert "leave out --seed, --set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["trian"], [], ["train", "--seed", "one"], ["train", "A", "B"]])
+def test_what_cannot_be_parsed_shows_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "usage: hyperrl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("agent", ["epgt", "random", "fixed", "dqn"])
+@pytest.mark.parametrize(
+    ("id_", "settings"),
+    [
+        ("HyperRL-A2C-MountainCarContinuous", []),
+        ("HyperRL-PPO-Hopper", ["n_steps=100", "learner.batch_size=50", "n_epochs=2"]),
+        ("HyperRL-PPO-LunarLanderContinuous", ["n_steps=100", "learner.batch_size=50", "n_epochs=2"]),
+    ],
+)
+def test_every_agent_trains(agent, id_, settings, tmp_path):
+    sets = [argument for setting in settings for argument in ("--set", setting)]
+    arguments = ["train", id_, "--agent", agent, "--total-env-steps", "300", *sets, "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    assert json.loads((tmp_path / "summary.json").read_text())["status"] == "finished"
+
+
+def start(tmp_path, steps=1_000_000):
+    """A run in a process of its own, and a wait until it steps."""
+    command = [sys.executable, "-m", "hyperrl_lab", "train", "HyperRL-A2C-MountainCarContinuous"]
+    command += ["--agent", "epgt", "--total-env-steps", str(steps), "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        progress = tmp_path / "progress.csv"
+        if progress.exists() and progress.read_text().count("\n") > 1:
+            return process
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(process.communicate())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_ctrl_c_ends_with_what_there_is(tmp_path):
+    process = start(tmp_path)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    assert "interrupted after" in out
+    assert f"results in {tmp_path}" in out
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert len(read_actions(tmp_path)["phase"]) == summary["hyper_steps"] > 0
+    assert len(read_episodes(tmp_path)["return"]) == summary["episodes"]
+    files = {path.name for path in tmp_path.iterdir()}
+    assert {"model.zip", "vecnormalize.pkl", "learning_curve.png", "schedule.png", "config.json"} <= files
+    assert not [name for name in files if name.startswith(".")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    process = start(tmp_path)
+    process.send_signal(signal.SIGINT)
+    # Two that come together would be one.
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "interrupted: stopped at once; nothing more was written\n"
+    assert "results in" not in out
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
