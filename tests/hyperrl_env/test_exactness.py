@@ -14,6 +14,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
 
+from hyperrl_env import Hyperparameter
+
 ALGORITHMS = {"PPO": PPO, "A2C": A2C}
 KWARGS = {"PPO": {"n_steps": 24, "batch_size": 8, "n_epochs": 3}, "A2C": {"n_steps": 7}}
 CARTPOLE, PENDULUM, HOPPER = "CartPole-v1", "Pendulum-v1", "Hopper-v5"
@@ -284,6 +286,15 @@ def test_the_model_stays_an_sb3_model(make_env, run_to_end, tmp_path):
     )
     model.learn(32)
     assert model.num_timesteps == 32
+
+
+def test_the_model_can_learn_on_whatever_was_chosen(make_env):
+    env = make_env(search_space=[Hyperparameter("n_steps", values=(4, 32))], action_mode="multi_discrete")
+    for choice in (0, 2):
+        env.reset(seed=0)
+        env.step(np.array([choice]))
+        env.learner.model.learn(64)
+        assert env.learner.model.num_timesteps == 64
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

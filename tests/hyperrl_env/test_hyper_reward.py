@@ -219,6 +219,15 @@ def test_a_callable(scripted):
     assert first.gamma == GAMMA
 
 
+@pytest.mark.parametrize("kind", [int, np.float32, np.float64])
+def test_whatever_number_a_callable_gives_the_reward_is_a_float(scripted, kind):
+    env = scripted(hyper_reward=lambda phase: kind(2))
+    env.reset(seed=0)
+    reward = env.step(env.default_action)[1]
+    assert type(reward) is float
+    assert reward == 2.0
+
+
 def test_a_phase_keeps_its_numbers(scripted):
     """What a callable was given does not change when the learner goes on."""
     seen = []

@@ -193,6 +193,15 @@ def test_whole_numbers_stay_whole():
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 9, 64])
+def test_whole_numbers_that_were_rounded_are_found_again(mode, batch_size):
+    space = bind(["batch_size"], mode, batch_size=batch_size)
+    for index in range(space.n_actions):
+        values = space.values(space.joint_action(index))
+        assert space.values(space.action(values)) == values
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_the_default_action_is_exact(mode):
     odd = {
         "learning_rate": 7.1e-4,

@@ -10,9 +10,10 @@ import pytest
 
 import agents
 from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, SETTINGS, env_ids
+from hyperrl_lab import run as run_module
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import CONFIG_FILE, versions
-from hyperrl_lab.results import read_actions, read_episodes
+from hyperrl_lab.results import ActionLog, read_actions, read_episodes
 
 
 def test_list_names_everything(capsys):
@@ -192,15 +193,24 @@ def test_ctrl_c_ends_with_what_there_is(tmp_path):
     assert not [name for name in files if name.startswith(".")]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
-def test_a_second_ctrl_c_ends_at_once(tmp_path):
-    process = start(tmp_path)
-    process.send_signal(signal.SIGINT)
-    # Two that come together would be one.
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+def test_a_second_ctrl_c_ends_at_once(small_arguments, tmp_path, monkeypatch, capsys):
+    def draw(*arguments):
+        signal.raise_signal(signal.SIGINT)
+
+    record, taken = ActionLog.record, []
+
+    def record_and_interrupt(*arguments):
+        record(*arguments)
+        taken.append(1)
+        if len(taken) == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(ActionLog, "record", record_and_interrupt)
+    monkeypatch.setattr(run_module, "draw_pictures", draw)
+    assert main(["train", *small_arguments, "--out", str(tmp_path)]) == 130
+    out, err = capsys.readouterr()
     assert err == "interrupted: stopped at once; nothing more was written\n"
     assert "results in" not in out
-    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert len(taken) == len(read_actions(tmp_path)["phase"]) == 5
+    assert signal.getsignal(signal.SIGINT) is before

@@ -27,7 +27,7 @@ def check(path, least=100):
     assert 10_000 < path.stat().st_size < 1_000_000
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 150, 5_000])
+@pytest.mark.parametrize("n", [0, 1, 150, 5_000])
 def test_learning_curves(n, tmp_path):
     learning_curve(episodes(n), TITLE, tmp_path / "a.png")
     check(tmp_path / "a.png")
@@ -57,7 +57,7 @@ def test_a_schedule_of_zeros(synthetic_actions, tmp_path):
     check(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("n", [10, 60, 300])
+@pytest.mark.parametrize("n", [10, 100])
 def test_memory_maps(n, tmp_path):
     keys = np.random.default_rng(0).normal(size=(n, 5)).astype(np.float32)
     memory_map(keys, keys[:, 0], TITLE, tmp_path / "a.png")
