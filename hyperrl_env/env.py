@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, get_args
 
@@ -59,7 +60,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     A hyperparameter of *update* scope acts in the very update that it is chosen for; one of
     *phase* scope (`gamma`, `gae_lambda`, `n_epochs`, `n_steps`) from the next advantages on, with
     the value chosen last. `env.unwrapped.default_action` means the task's own settings: with it at
-    every step the learner ends with the same bits as Stable-Baselines3's `learn()`.
+    every step and `backend="eager"` the learner ends with the same bits as Stable-Baselines3's `learn()`.
 
     ## Observation Space
 
@@ -135,7 +136,9 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             their running mean and spread. Default: the task's.
         learner_kwargs: SB3's constructor arguments, merged over the task's settings; they mean
             what they mean in SB3 (a float learning rate stays constant).
-        backend: "auto" or "eager": SB3's own arithmetic.
+        backend: "eager": SB3's own arithmetic, to the bit. "compiled": the same updates written out
+            for MLP policies on the CPU, within float tolerance and several times faster; other
+            policies are trained eagerly, with a warning. "auto": "compiled" where it fits.
         device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
         render_mode: None, "rgb_array" (learning curve and schedule so far as a picture), "human"
             (the same in a window, after each phase) or "ansi" (one line).
@@ -212,6 +215,12 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         try:
             rollout_size = probe.learner.n_steps * probe.learner.n_envs
             defaults = probe.learner.default_values()
+            if backend == "compiled" and not probe.learner.compiled:
+                warnings.warn(
+                    f"{type(probe.learner.policy).__name__} on {probe.learner.device} has no closed form for "
+                    "backend='compiled': Stable-Baselines3's own arithmetic (backend='eager') trains it.",
+                    stacklevel=2,
+                )
             shapes = [(w.shape[0], w.shape[1]) for w in probe.weights()] * (1 + order)
         finally:
             probe.close()

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hyperrl_env.scan import discounted_sums
+
 
 @dataclass(frozen=True)
 class EnvironmentPhase:
@@ -46,12 +48,7 @@ def discounted_return(phase: EnvironmentPhase) -> float:
     The sum runs from each step to the end of its inner episode or of the phase, with the task's
     fixed gamma, so that a hyper-agent cannot raise its reward by choosing another gamma or lambda.
     """
-    to_go = np.zeros(phase.rewards.shape[1])
-    total = 0.0
-    for rewards, dones in zip(phase.rewards[::-1], phase.dones[::-1], strict=True):
-        to_go = rewards + phase.gamma * to_go * ~dones
-        total += to_go.sum()
-    return float(total / phase.rewards.size)
+    return float(discounted_sums(phase.rewards, phase.gamma * ~phase.dones).mean())
 
 
 def episode_return(phase: EnvironmentPhase) -> float:

@@ -37,24 +37,36 @@ class GradientHistory:
     """
 
     def __init__(self, parameters: Iterable[Tensor], order: int) -> None:
-        shapes = list(parameters)
-        self._gradients = [[torch.zeros_like(p, requires_grad=False) for p in shapes] for _ in range(order)]
+        like = list(parameters)
+        sizes = [p.numel() for p in like]
+        self._flat = [torch.cat([torch.zeros_like(p).view(-1) for p in like]) for _ in range(order)]
+        self._views = [
+            [part.view(p.shape) for part, p in zip(flat.split(sizes), like, strict=True)]
+            for flat in self._flat
+        ]
+        self._matrices = [[as_matrix(view) for view in views] for views in self._views]
 
     def __len__(self) -> int:
-        return len(self._gradients)
+        return len(self._flat)
 
     def __getitem__(self, age: int) -> Sequence[Tensor]:
         """The gradients `age` updates before the latest (0: the latest), one per parameter tensor."""
-        return self._gradients[age]
+        return self._views[age]
 
-    def push(self, gradients: Sequence[Tensor]) -> None:
-        """Adds the gradients of the update at hand, one per parameter; the oldest ones go.
+    def push(self, gradient: Tensor) -> None:
+        """Adds a copy of the gradient of the update at hand; the oldest one goes.
 
         Args:
-            gradients: Tensors that nobody writes to afterwards; they are kept, not copied.
+            gradient: Of all parameters, flattened one after the other, (P,).
         """
-        if self._gradients:
-            self._gradients = [list(gradients), *self._gradients[:-1]]
+        if self._flat:
+            self._flat.insert(0, self._flat.pop().copy_(gradient))
+            self._views.insert(0, self._views.pop())
+            self._matrices.insert(0, self._matrices.pop())
+
+    def matrices(self) -> list[Tensor]:
+        """All gradients as the matrices W of Eq. 2, latest first, one per parameter tensor each."""
+        return [matrix for matrices in self._matrices for matrix in matrices]
 
 
 class HyperStateProjector(nn.Module):
@@ -79,6 +91,10 @@ class HyperStateProjector(nn.Module):
             torch.randn(columns, dim, generator=generator) / dim**0.5 for _, columns in shapes
         )
         self.state_size = dim * sum(rows for rows, _ in shapes) + 1
+        # Beside the list, which takes long to walk: the observation is made at every step.
+        self._c = tuple(self.maps)
+        self._pointers: list[int] = []
+        self._arrays: list[NDArray[np.float32]] = []
 
     def forward(self, matrices: Sequence[Tensor], position: Tensor) -> Tensor:
         """Eq. 2: s = [vec(W_m^n C_m^n)], then the position in the update phase.
@@ -93,9 +109,24 @@ class HyperStateProjector(nn.Module):
         features = [(w @ c).flatten(-2) for w, c in zip(matrices, self.maps, strict=True)]
         return torch.cat([*features, position], dim=-1)
 
-    @torch.no_grad()
     def observation(self, matrices: Sequence[Tensor], position: float) -> NDArray[np.float32]:
         """The hyper-state as an observation: float32, always finite, (state_size,)."""
-        state = self(matrices, matrices[0].new_tensor([position])).float()
-        # Finite weights can overflow float32 only beyond 1e37; clamp rather than hand out infinity.
-        return torch.nan_to_num(state).cpu().numpy()
+        state = np.empty(self.state_size, np.float32)
+        start = 0
+        # Dozens of small products: Torch's calls would cost several times the arithmetic.
+        for matrix, c in zip(matrices, self._maps_as_arrays(), strict=True):
+            end = start + len(matrix) * c.shape[1]
+            np.dot(matrix.cpu().numpy(), c, out=state[start:end].reshape(len(matrix), -1))
+            start = end
+        state[-1] = position
+        if not np.isfinite(state).all():
+            # Finite weights overflow float32 only beyond 1e37; clamp rather than hand out infinity.
+            np.nan_to_num(state, copy=False)
+        return state
+
+    def _maps_as_arrays(self) -> list[NDArray[np.float32]]:
+        """C as arrays that share its memory; made again when that has moved (a copy, a device)."""
+        pointers = [c.data_ptr() for c in self._c]
+        if self._pointers != pointers or self._c[0].is_cuda:
+            self._pointers, self._arrays = pointers, [c.numpy(force=True) for c in self._c]
+        return self._arrays

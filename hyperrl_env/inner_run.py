@@ -144,8 +144,7 @@ class InnerRun:
 
         Views of the live weights, which the next update changes.
         """
-        history = self.learner.gradient_history
-        return self.weights() + [as_matrix(g) for age in range(len(history)) for g in history[age]]
+        return self.weights() + self.learner.gradient_history.matrices()
 
     def close(self) -> None:
         """Closes the inner environments."""

@@ -12,17 +12,23 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.base import InnerLearner
+from hyperrl_env.learners.compiled import CompiledA2CLearner, CompiledPPOLearner
 from hyperrl_env.learners.ppo import PPOLearner
 
 # (algorithm, backend): the class that trains it.
 LEARNERS: Mapping[tuple[str, str], type[InnerLearner]] = {
     ("PPO", "eager"): PPOLearner,
     ("A2C", "eager"): A2CLearner,
+    ("PPO", "compiled"): CompiledPPOLearner,
+    ("A2C", "compiled"): CompiledA2CLearner,
 }
 
 
 def learner_class(algorithm: str, backend: str) -> type[InnerLearner]:
-    """The class that trains an algorithm on a backend; "auto" is "eager".
+    """The class that trains an algorithm on a backend.
+
+    "auto" is decided when the policy is known: a compiled learner trains what it has no closed
+    form for as an eager one does.
 
     Raises:
         ValueError: For an unknown algorithm or backend; the message lists those that exist.
@@ -33,7 +39,7 @@ def learner_class(algorithm: str, backend: str) -> type[InnerLearner]:
     backends = ["auto", *(backend for name, backend in LEARNERS if name == algorithm)]
     if backend not in backends:
         raise ValueError(f"Unknown backend {backend!r} for {algorithm}: give one of {backends}.")
-    return LEARNERS[algorithm, "eager" if backend == "auto" else backend]
+    return LEARNERS[algorithm, "compiled" if backend == "auto" else backend]
 
 
 def default_policy(observation_space: spaces.Space[Any]) -> str:
@@ -59,7 +65,7 @@ def make_learner(
     Raises:
         ValueError: An argument that the algorithm does not have; the message lists those that exist.
     """
-    known = set(signature(cls.__mro__[2]).parameters) - {"env", "seed", "device", "_init_setup_model"}
+    known = set(signature(cls).parameters) - {"env", "seed", "device", "_init_setup_model"}
     if unknown := set(learner_kwargs) - known:
         raise ValueError(f"Unknown learner_kwargs {sorted(unknown)}: {cls.__name__} takes {sorted(known)}.")
     kwargs = {"policy": default_policy(envs.observation_space), **learner_kwargs}

@@ -40,10 +40,12 @@ class A2CLearner(InnerLearner, A2C):
         return float(self._updated)
 
     def _update(self) -> None:
-        samples = next(self.rollout_buffer.get(batch_size=None))
         self._updated = True
         self._n_updates += 1
+        self._update_on_rollout()
 
+    def _update_on_rollout(self) -> None:
+        samples = next(self.rollout_buffer.get(batch_size=None))
         actions = samples.actions
         if isinstance(self.action_space, spaces.Discrete):
             actions = actions.long().flatten()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, cast
+from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,22 @@ from torch import Tensor
 
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyper_state import GradientHistory
+
+
+class RecordedPhase(NamedTuple):
+    """What SB3's rollout buffer does not keep of an environment phase of T steps in N environments.
+
+    Attributes:
+        rewards: Raw, (T, N).
+        dones: Whether an inner episode ended, (T, N).
+        episode_returns: Of the inner episodes that ended, undiscounted.
+        episode_lengths: In environment steps.
+    """
+
+    rewards: NDArray[np.floating]
+    dones: NDArray[np.bool_]
+    episode_returns: list[float]
+    episode_lengths: list[int]
 
 
 class PhaseRecorder(BaseCallback):
@@ -48,7 +64,7 @@ class InnerLearner(OnPolicyAlgorithm):
     update is done. It stays that SB3 algorithm: `learn`, `predict`, `save`, policies, buffers and
     VecNormalize work as ever. With the default hyperparameters at every update, the calls
 
-        learner.start_run(total_env_steps)
+        learner.start_run(total_env_steps, gradient_order=0)
         while True:
             learner.environment_phase()
             while not learner.update_phase_finished:
@@ -103,6 +119,11 @@ class InnerLearner(OnPolicyAlgorithm):
         """Passes over the rollout that are done in this update phase."""
         return int(self.update_phase_finished)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether updates take the fast way, instead of SB3's own arithmetic."""
+        return False
+
     # ------------------------------------------------------------------ driving it
 
     @property
@@ -124,9 +145,6 @@ class InnerLearner(OnPolicyAlgorithm):
             total_env_steps: The budget, which learning-rate decay refers to.
             gradient_order: N_order, how many gradients the history keeps.
         """
-        self._defaults = {name: getattr(self, name) for name in self.offered} | {
-            "learning_rate": self.lr_schedule
-        }
         self._reward_gamma = self.gamma
         self._last_episode_return = 0.0
         self._recorder = PhaseRecorder()
@@ -136,17 +154,15 @@ class InnerLearner(OnPolicyAlgorithm):
 
     def environment_phase(self) -> EnvironmentPhase:
         """Collects `n_steps * n_envs` transitions with the frozen policy; the update phase follows."""
-        assert self.env is not None
         self.rollout_buffer.buffer_size = self.n_steps
-        self.collect_rollouts(self.env, self._recorder, self.rollout_buffer, n_rollout_steps=self.n_steps)
+        recorded = self._collect()
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        recorder = self._recorder
         phase = EnvironmentPhase(
-            rewards=np.stack(recorder.rewards),
-            dones=np.stack(recorder.dones),
+            rewards=recorded.rewards,
+            dones=recorded.dones,
             value_targets=self.rollout_buffer.returns.copy(),
-            episode_returns=tuple(recorder.episode_returns),
-            episode_lengths=tuple(recorder.episode_lengths),
+            episode_returns=tuple(recorded.episode_returns),
+            episode_lengths=tuple(recorded.episode_lengths),
             last_episode_return=self._last_episode_return,
             gamma=self._reward_gamma,
         )
@@ -154,7 +170,7 @@ class InnerLearner(OnPolicyAlgorithm):
             self._last_episode_return = float(np.mean(phase.episode_returns))
         self.update_step = 0
         self.updates_refused = 0
-        self._statistics: dict[str, list[Tensor]] = {}
+        self._statistics: dict[str, list[Tensor | float]] = {}
         self.policy.set_training_mode(True)
         self._begin_update_phase()
         return phase
@@ -189,7 +205,7 @@ class InnerLearner(OnPolicyAlgorithm):
 
         A mean over no finite update, and the variance explained of constant returns, is None.
         """
-        means = {name: float(torch.stack(values).mean()) for name, values in self._statistics.items()}
+        means = {name: math.fsum(map(float, v)) / len(v) for name, v in self._statistics.items()}
         buffer = self.rollout_buffer
         means["explained_variance"] = float(
             explained_variance(buffer.values.flatten(), buffer.returns.flatten())
@@ -197,6 +213,18 @@ class InnerLearner(OnPolicyAlgorithm):
         return {name: value if math.isfinite(value) else None for name, value in means.items()}
 
     # ------------------------------------------------------------------ shared by the algorithms
+
+    def _collect(self) -> RecordedPhase:
+        """Fills the rollout buffer; SB3's own way."""
+        assert self.env is not None
+        self.collect_rollouts(self.env, self._recorder, self.rollout_buffer, n_rollout_steps=self.n_steps)
+        recorder = self._recorder
+        return RecordedPhase(
+            np.stack(recorder.rewards),
+            np.stack(recorder.dones),
+            recorder.episode_returns,
+            recorder.episode_lengths,
+        )
 
     def _apply(self, name: str, value: float) -> None:
         if name == "learning_rate":
@@ -221,15 +249,21 @@ class InnerLearner(OnPolicyAlgorithm):
         self.policy.optimizer.zero_grad()
         loss.backward()
         parameters = list(self.policy.parameters())
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
+        gradient = torch.cat(
+            [torch.zeros_like(p).view(-1) if p.grad is None else p.grad.view(-1) for p in parameters]
+        )
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
         if not torch.isfinite(loss + norm):
             self.updates_refused += 1
             return
-        self.gradient_history.push(gradients)
+        self.gradient_history.push(gradient)
         self.policy.optimizer.step()
-        for name, value in {"loss": loss, "grad_norm": norm, **statistics}.items():
-            self._statistics.setdefault(name, []).append(value.detach())
+        self._note(loss=loss.detach(), grad_norm=norm, **{name: v.detach() for name, v in statistics.items()})
+
+    def _note(self, **statistics: Tensor | float) -> None:
+        """Takes an applied update's statistics into the means of its phase."""
+        for name, value in statistics.items():
+            self._statistics.setdefault(name, []).append(value)
 
     def _log_update_phase(self) -> None:
         for name, value in (self.update_statistics() | self.values_in_force()).items():

@@ -123,9 +123,20 @@ class PPOLearner(InnerLearner, PPO):
         stop = minibatch_stop(
             self._start, self._rollout_size, self.batch_size, int(self._defaults["batch_size"])
         )
-        samples = self.rollout_buffer._get_samples(self._permutation[self._start : stop])
+        indices = self._permutation[self._start : stop]
         self._start = stop
+        if not self._update_on(indices):
+            self._n_updates += 1
+            self._epoch = self._phase_epochs
+        elif stop == self._rollout_size:
+            self._n_updates += 1
+            self._epoch += 1
+            if not self.update_phase_finished:
+                self._begin_epoch()
 
+    def _update_on(self, indices: NDArray[np.int64]) -> bool:
+        """One update on these samples of the rollout; False where `target_kl` ends the phase instead."""
+        samples = self.rollout_buffer._get_samples(indices)
         actions = samples.actions
         if isinstance(self.action_space, spaces.Discrete):
             actions = actions.long().flatten()
@@ -156,10 +167,8 @@ class PPOLearner(InnerLearner, PPO):
             # Low-variance estimate of KL(old || new): http://joschu.net/blog/kl-approx.html
             approx_kl = torch.mean((torch.exp(log_ratio) - 1) - log_ratio)
             clip_fraction = torch.mean((torch.abs(ratio - 1) > clip_range).float())
-        if self.target_kl is not None and approx_kl > 1.5 * self.target_kl:
-            self._n_updates += 1
-            self._epoch = self._phase_epochs
-            return
+        if self._too_far(float(approx_kl)):
+            return False
         self._optimise(
             loss,
             policy_gradient_loss=policy_loss,
@@ -168,8 +177,8 @@ class PPOLearner(InnerLearner, PPO):
             approx_kl=approx_kl,
             clip_fraction=clip_fraction,
         )
-        if self._start == self._rollout_size:
-            self._n_updates += 1
-            self._epoch += 1
-            if not self.update_phase_finished:
-                self._begin_epoch()
+        return True
+
+    def _too_far(self, approx_kl: float) -> bool:
+        """Whether SB3's `target_kl` forbids the update."""
+        return self.target_kl is not None and approx_kl > 1.5 * self.target_kl

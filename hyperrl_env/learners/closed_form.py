@@ -1,0 +1,274 @@
+"""An MLP actor-critic's forward pass and gradient, written out in NumPy.
+
+For networks of two layers of 64 and minibatches of 64 samples, automatic differentiation costs many
+times the arithmetic. Here is the arithmetic alone: the layers of SB3's `MlpPolicy`, its diagonal
+Gaussian or categorical distribution, and the losses of PPO and A2C with their derivatives.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.distributions import CategoricalDistribution, DiagGaussianDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
+from torch import nn
+
+from hyperrl_env.learners.flat import FlatParameters
+
+Floats = NDArray[np.float32]
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+class Layer(NamedTuple):
+    """A linear layer and the activation after it.
+
+    Attributes:
+        weight: (out, in), a view of the flat parameters.
+        bias: (out,), likewise.
+        weight_gradient: (out, in), a view of the flat gradients.
+        bias_gradient: (out,), likewise.
+        activation: "tanh", "relu", or "" for none.
+    """
+
+    weight: Floats
+    bias: Floats
+    weight_gradient: Floats
+    bias_gradient: Floats
+    activation: str
+
+
+def forward(layers: Sequence[Layer], x: Floats) -> list[Floats]:
+    """The inputs of all layers and the last one's output; x is (B, in)."""
+    activations = [x]
+    for layer in layers:
+        x = x @ layer.weight.T
+        x += layer.bias
+        if layer.activation == "tanh":
+            np.tanh(x, out=x)
+        elif layer.activation == "relu":
+            np.maximum(x, 0, out=x)
+        activations.append(x)
+    return activations
+
+
+def backward(layers: Sequence[Layer], activations: Sequence[Floats], delta: Floats) -> None:
+    """Writes the gradients of all layers.
+
+    Args:
+        layers: The network.
+        activations: What `forward` returned.
+        delta: Derivative of the loss with respect to the last layer's output, (B, out).
+    """
+    for i in range(len(layers) - 1, -1, -1):
+        layer, x = layers[i], activations[i]
+        np.dot(delta.T, x, out=layer.weight_gradient)
+        delta.sum(axis=0, out=layer.bias_gradient)
+        if i == 0:
+            return
+        delta = delta @ layer.weight
+        if layers[i - 1].activation == "tanh":
+            slope = x * x
+            np.subtract(1, slope, out=slope)
+            delta *= slope
+        elif layers[i - 1].activation == "relu":
+            delta *= x > 0
+
+
+class Distribution(ABC):
+    """The policy's distribution as a function of the actor's output."""
+
+    @abstractmethod
+    def sample(self, output: Floats, noise: Floats) -> Floats:
+        """Actions (B, A) from the actor's output (B, out) and what `noise` returned for one step."""
+
+    @abstractmethod
+    def noise(self, shape: tuple[int, ...]) -> Floats:
+        """Noise for `sample`, (*shape, width), from Torch's global generator."""
+
+    @abstractmethod
+    def log_prob(self, output: Floats, actions: Floats) -> Floats:
+        """Log-probabilities (B,); keeps what `gradient` needs."""
+
+    @abstractmethod
+    def mean_entropy(self) -> float:
+        """Mean entropy at the last `log_prob`'s outputs."""
+
+    @abstractmethod
+    def gradient(self, delta_log_prob: Floats, delta_mean_entropy: float) -> Floats:
+        """Derivative of the loss with respect to the actor's output, (B, out).
+
+        Args:
+            delta_log_prob: Derivative with respect to each log-probability, (B,).
+            delta_mean_entropy: Derivative with respect to the mean entropy.
+        """
+
+
+class Gaussian(Distribution):
+    """Diagonal Gaussian with a log standard deviation that does not depend on the state."""
+
+    def __init__(self, log_std: Floats, log_std_gradient: Floats) -> None:
+        self._log_std, self._gradient = log_std, log_std_gradient
+
+    def sample(self, output: Floats, noise: Floats) -> Floats:
+        """See `Distribution.sample`."""
+        return output + np.asarray(np.exp(self._log_std) * noise, np.float32)
+
+    def noise(self, shape: tuple[int, ...]) -> Floats:
+        """See `Distribution.noise`."""
+        return torch.randn(*shape, self._log_std.size).numpy()
+
+    def log_prob(self, output: Floats, actions: Floats) -> Floats:
+        """See `Distribution.log_prob`."""
+        self._inverse_std = np.exp(-self._log_std)
+        self._z = (actions - output) * self._inverse_std
+        constant = float(self._log_std.sum()) + 0.5 * LOG_2PI * self._log_std.size
+        log_prob: Floats = np.float32(-0.5) * np.einsum("ij,ij->i", self._z, self._z) - np.float32(constant)
+        return log_prob
+
+    def mean_entropy(self) -> float:
+        """See `Distribution.mean_entropy`."""
+        return float(self._log_std.sum()) + 0.5 * (1 + LOG_2PI) * self._log_std.size
+
+    def gradient(self, delta_log_prob: Floats, delta_mean_entropy: float) -> Floats:
+        """See `Distribution.gradient`."""
+        # d log p / d log_std = z^2 - 1, d log p / d mean = z / std, d entropy / d log_std = 1.
+        scaled = delta_log_prob[:, None] * self._z
+        np.einsum("ij,ij->j", scaled, self._z, out=self._gradient)
+        self._gradient += delta_mean_entropy - delta_log_prob.sum()
+        delta: Floats = scaled * self._inverse_std
+        return delta
+
+
+class Categorical(Distribution):
+    """Softmax over the actor's output."""
+
+    def __init__(self, n_actions: int) -> None:
+        self._n_actions = n_actions
+
+    def sample(self, output: Floats, noise: Floats) -> Floats:
+        """See `Distribution.sample`."""
+        # Gumbel-max: the arg max of logits plus Gumbel noise is a sample of the softmax.
+        choices: Floats = np.argmax(output + noise, axis=1).astype(np.float32)
+        return choices[:, None]
+
+    def noise(self, shape: tuple[int, ...]) -> Floats:
+        """See `Distribution.noise`."""
+        uniform = torch.empty(*shape, self._n_actions).exponential_()
+        gumbel: Floats = -uniform.log_().numpy()
+        return gumbel
+
+    def log_prob(self, output: Floats, actions: Floats) -> Floats:
+        """See `Distribution.log_prob`."""
+        shifted = output - output.max(axis=1, keepdims=True)
+        self._log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        self._p = np.exp(self._log_p)
+        self._chosen = (np.arange(len(output)), actions.reshape(-1).astype(np.intp))
+        chosen: Floats = self._log_p[self._chosen]
+        return chosen
+
+    def mean_entropy(self) -> float:
+        """See `Distribution.mean_entropy`."""
+        self._entropy = -np.einsum("ij,ij->i", self._p, self._log_p)
+        return float(self._entropy.mean())
+
+    def gradient(self, delta_log_prob: Floats, delta_mean_entropy: float) -> Floats:
+        """See `Distribution.gradient`."""
+        # d log p_a / d z = 1_a - p, d entropy / d z = -p (log p + entropy).
+        delta: Floats = -delta_log_prob[:, None] * self._p
+        delta[self._chosen] += delta_log_prob
+        if delta_mean_entropy:
+            share = delta_mean_entropy / len(delta)
+            delta -= np.float32(share) * self._p * (self._log_p + self._entropy[:, None])
+        return delta
+
+
+class ActorCritic:
+    """SB3's `MlpPolicy`, shared with it parameter by parameter.
+
+    Args:
+        policy: One that `fits`.
+        flat: Its parameters.
+
+    Attributes:
+        actor: Layers of the policy network.
+        critic: Layers of the value network.
+        distribution: The policy's distribution.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy, flat: FlatParameters) -> None:
+        self.actor = _layers([*policy.mlp_extractor.policy_net, policy.action_net], policy, flat)
+        self.critic = _layers([*policy.mlp_extractor.value_net, policy.value_net], policy, flat)
+        self.distribution: Distribution
+        if isinstance(policy.action_dist, CategoricalDistribution):
+            self.distribution = Categorical(policy.action_dist.action_dim)
+        else:
+            self.distribution = Gaussian(
+                flat.view(flat.values, "log_std"), flat.view(flat.gradients, "log_std")
+            )
+
+    @staticmethod
+    def fits(policy: ActorCriticPolicy) -> bool:
+        """Whether the policy is of the kind that is written out here."""
+        extractor = policy.mlp_extractor
+        return (
+            type(policy) is ActorCriticPolicy
+            and type(policy.features_extractor) is FlattenExtractor
+            and type(extractor) is MlpExtractor
+            and type(policy.action_dist) in (DiagGaussianDistribution, CategoricalDistribution)
+            and not policy.use_sde
+            and all(
+                isinstance(module, nn.Linear | nn.Tanh | nn.ReLU)
+                for net in (extractor.policy_net, extractor.value_net)
+                for module in net
+            )
+            and policy.observation_space.dtype in (np.float32, np.float64)
+            and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in policy.parameters())
+        )
+
+    def values(self, observations: Floats) -> Floats:
+        """V(s), (B,)."""
+        return forward(self.critic, observations)[-1][:, 0]
+
+    def policy_output(self, observations: Floats) -> Floats:
+        """What the distribution is made of: means or logits, (B, out)."""
+        return forward(self.actor, observations)[-1]
+
+    def evaluate(self, observations: Floats, actions: Floats) -> tuple[Floats, Floats, float]:
+        """Values (B,), log-probabilities (B,) and mean entropy; keeps what `gradient` needs."""
+        self._actor_activations = forward(self.actor, observations)
+        self._critic_activations = forward(self.critic, observations)
+        log_prob = self.distribution.log_prob(self._actor_activations[-1], actions)
+        return self._critic_activations[-1][:, 0], log_prob, self.distribution.mean_entropy()
+
+    def gradient(self, delta_values: Floats, delta_log_prob: Floats, delta_mean_entropy: float) -> None:
+        """Writes the flat gradient, from the loss's derivatives with respect to what `evaluate` gave."""
+        delta = self.distribution.gradient(delta_log_prob, delta_mean_entropy)
+        backward(self.actor, self._actor_activations, delta)
+        backward(self.critic, self._critic_activations, delta_values[:, None])
+
+
+def _layers(modules: Sequence[nn.Module], policy: nn.Module, flat: FlatParameters) -> list[Layer]:
+    """The linear layers among a network's modules, each with the activation that follows it."""
+    names = {id(parameter): name for name, parameter in policy.named_parameters()}
+    activations: dict[type[nn.Module] | None, str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
+    layers = []
+    for i, module in enumerate(modules):
+        if isinstance(module, nn.Linear):
+            weight, bias = names[id(module.weight)], names[id(module.bias)]
+            following = type(modules[i + 1]) if i + 1 < len(modules) else None
+            layers.append(
+                Layer(
+                    flat.view(flat.values, weight),
+                    flat.view(flat.values, bias),
+                    flat.view(flat.gradients, weight),
+                    flat.view(flat.gradients, bias),
+                    activations.get(following, ""),
+                )
+            )
+    return layers

@@ -1,0 +1,190 @@
+"""The fast backend: PPO and A2C with closed-form updates and a lean environment phase."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hyperrl_env.learners.a2c import A2CLearner
+from hyperrl_env.learners.base import InnerLearner, RecordedPhase
+from hyperrl_env.learners.closed_form import ActorCritic, Floats
+from hyperrl_env.learners.flat import FlatParameters, flat_optimizer, is_plain
+from hyperrl_env.learners.lean_rollout import collect_lean, is_lean
+from hyperrl_env.learners.ppo import PPOLearner
+
+
+def standardised(x: Floats) -> Floats:
+    """Zero mean and unit (unbiased) standard deviation, as SB3 normalises advantages; (B,)."""
+    centred: Floats = x - x.sum() / len(x)
+    return centred / np.float32(math.sqrt(float(centred @ centred) / (len(x) - 1)) + 1e-8)
+
+
+def value_objective(
+    values: Floats, old_values: Floats, returns: Floats, clip: float | None
+) -> tuple[float, Floats]:
+    """Mean squared error of the values, clipped around the old ones where `clip` is given."""
+    inside: Any = True
+    if clip is not None:
+        change = values - old_values
+        inside = np.abs(change) <= clip
+        values = old_values + np.asarray(np.clip(change, -clip, clip), np.float32)
+    error = values - returns
+    return float(error @ error) / len(error), np.float32(2 / len(error)) * error * inside
+
+
+def ppo_policy_objective(log_ratio: Floats, advantages: Floats, clip: float) -> tuple[float, Floats, Floats]:
+    """PPO's clipped surrogate loss (Schulman et al. 2017, Eq. 7), its derivative, and the ratio."""
+    ratio: Floats = np.exp(log_ratio)
+    plain = advantages * ratio
+    clipped: Floats = advantages * np.clip(ratio, np.float32(1 - clip), np.float32(1 + clip))
+    # The gradient flows where the minimum is the plain term; inside the clip both are the same.
+    delta: Floats = np.where(plain <= clipped, plain, 0).astype(np.float32) / np.float32(-len(plain))
+    return -float(np.minimum(plain, clipped).sum()) / len(plain), delta, ratio
+
+
+class CompiledLearner(InnerLearner):
+    """What the fast learners share: flat parameters, their optimiser, the lean environment phase.
+
+    A policy or an optimiser that is not written out in closed form is trained by SB3's own
+    arithmetic; `compiled` tells.
+    """
+
+    _run_attributes: ClassVar[tuple[str, ...]] = ("_flat", "_optimizer_step", "_actor_critic", "_rollout")
+
+    _actor_critic: ActorCritic | None
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self._actor_critic = None
+        if ActorCritic.fits(self.policy) and is_plain(self.policy.optimizer):
+            self._flat = FlatParameters(self.policy)
+            self._optimizer_step = flat_optimizer(self.policy.optimizer, self._flat)
+            self._actor_critic = ActorCritic(self.policy, self._flat)
+
+    @property
+    def compiled(self) -> bool:
+        """See `InnerLearner.compiled`."""
+        return self._actor_critic is not None
+
+    def policy_update(self, values: Mapping[str, float]) -> None:
+        """See `InnerLearner.policy_update`."""
+        # What overflows is found at the end, as in Torch: the loss or the gradient is not finite.
+        with np.errstate(all="ignore"):
+            super().policy_update(values)
+
+    def _collect(self) -> RecordedPhase:
+        if self._actor_critic is None or not is_lean(self.env):
+            return super()._collect()
+        with np.errstate(all="ignore"):
+            return collect_lean(self, self._actor_critic)
+
+    def _lay_out_rollout(self) -> None:
+        """The rollout as float32 columns, one row per sample, for minibatches to be taken from."""
+        if self._actor_critic is None:
+            return
+        buffer = self.rollout_buffer
+        size = buffer.buffer_size * buffer.n_envs
+        self._rollout = {
+            "observations": np.asarray(buffer.observations, np.float32).reshape(size, -1),
+            "actions": np.asarray(buffer.actions, np.float32).reshape(size, -1),
+            **{
+                name: np.asarray(getattr(buffer, name), np.float32).reshape(size)
+                for name in ("values", "log_probs", "advantages", "returns")
+            },
+        }
+
+    def _optimise_flat(self, loss: float, **statistics: float) -> None:
+        """`InnerLearner._optimise` for a gradient that the actor-critic has already written."""
+        gradient = self._flat.gradients
+        norm = math.sqrt(float(gradient @ gradient))
+        if not math.isfinite(loss + norm):
+            self.updates_refused += 1
+            return
+        self.gradient_history.push(torch.from_numpy(gradient))
+        # As torch.nn.utils.clip_grad_norm_ does.
+        if (scale := self.max_grad_norm / (norm + 1e-6)) < 1:
+            gradient *= np.float32(scale)
+        self._optimizer_step(self.policy.optimizer.param_groups[0]["lr"])
+        self._note(loss=loss, grad_norm=norm, **statistics)
+
+
+class CompiledPPOLearner(CompiledLearner, PPOLearner):
+    """PPO with closed-form updates."""
+
+    _run_attributes: ClassVar[tuple[str, ...]] = (
+        *PPOLearner._run_attributes,
+        *CompiledLearner._run_attributes,
+    )
+
+    def _begin_update_phase(self) -> None:
+        super()._begin_update_phase()
+        self._lay_out_rollout()
+
+    def _update_on(self, indices: NDArray[np.int64]) -> bool:
+        policy = self._actor_critic
+        if policy is None:
+            return super()._update_on(indices)
+        rollout = {name: column[indices] for name, column in self._rollout.items()}
+        progress = self._current_progress_remaining
+        advantages = rollout["advantages"]
+        if self.normalize_advantage and len(advantages) > 1:
+            advantages = standardised(advantages)
+        values, log_prob, entropy = policy.evaluate(rollout["observations"], rollout["actions"])
+        clip = self.clip_range(progress)
+        log_ratio = log_prob - rollout["log_probs"]
+        policy_loss, delta_log_prob, ratio = ppo_policy_objective(log_ratio, advantages, clip)
+        clip_vf = None if self.clip_range_vf is None else self.clip_range_vf(progress)
+        value_loss, delta_values = value_objective(values, rollout["values"], rollout["returns"], clip_vf)
+        approx_kl = float((ratio - 1 - log_ratio).sum()) / len(ratio)
+        if self._too_far(approx_kl):
+            return False
+        policy.gradient(np.float32(self.vf_coef) * delta_values, delta_log_prob, -self.ent_coef)
+        self._optimise_flat(
+            policy_loss - self.ent_coef * entropy + self.vf_coef * value_loss,
+            policy_gradient_loss=policy_loss,
+            value_loss=value_loss,
+            entropy_loss=-entropy,
+            approx_kl=approx_kl,
+            clip_fraction=np.count_nonzero(np.abs(ratio - 1) > clip) / len(ratio),
+        )
+        return True
+
+
+class CompiledA2CLearner(CompiledLearner, A2CLearner):
+    """A2C with closed-form updates."""
+
+    _run_attributes: ClassVar[tuple[str, ...]] = (
+        *A2CLearner._run_attributes,
+        *CompiledLearner._run_attributes,
+    )
+
+    def _begin_update_phase(self) -> None:
+        super()._begin_update_phase()
+        self._lay_out_rollout()
+
+    def _update_on_rollout(self) -> None:
+        policy = self._actor_critic
+        if policy is None:
+            super()._update_on_rollout()
+            return
+        rollout = self._rollout
+        advantages = rollout["advantages"]
+        if self.normalize_advantage:
+            advantages = standardised(advantages)
+        values, log_prob, entropy = policy.evaluate(rollout["observations"], rollout["actions"])
+        policy_loss = -float(advantages @ log_prob) / len(advantages)
+        value_loss, delta_values = value_objective(values, values, rollout["returns"], None)
+        policy.gradient(
+            np.float32(self.vf_coef) * delta_values, advantages / np.float32(-len(advantages)), -self.ent_coef
+        )
+        self._optimise_flat(
+            policy_loss - self.ent_coef * entropy + self.vf_coef * value_loss,
+            policy_loss=policy_loss,
+            value_loss=value_loss,
+            entropy_loss=-entropy,
+        )

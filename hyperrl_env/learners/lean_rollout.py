@@ -1,0 +1,240 @@
+"""The environment phase without overhead: the policy is frozen, so most of it is done at once.
+
+Step by step there is only what has to be: the actor's forward pass, the simulators, and the
+statistics that normalise the next observation. Noise is drawn before, values, log-probabilities,
+bootstraps, rewards' normalisation and advantages are computed after, for the whole phase. The
+rollout buffer, VecNormalize and the algorithm's counters end as SB3's `collect_rollouts` leaves
+them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+
+from hyperrl_env.learners.base import RecordedPhase
+from hyperrl_env.learners.closed_form import ActorCritic, Floats
+from hyperrl_env.scan import discounted_sums
+
+
+def is_lean(env: VecEnv | None) -> bool:
+    """Whether the inner environments are of the kind that `collect_lean` steps."""
+    inner = env.venv if type(env) is VecNormalize and env.norm_obs_keys is None else env
+    return type(inner) is DummyVecEnv and isinstance(inner.observation_space, spaces.Box)
+
+
+class _ObservationStatistics:
+    """VecNormalize's running mean and variance of observations, updated without copies.
+
+    Chan et al. 1979's update, as in SB3's RunningMeanStd.
+    """
+
+    def __init__(self, normalizer: VecNormalize, n_envs: int) -> None:
+        self._rms, self._normalizer = cast(RunningMeanStd, normalizer.obs_rms), normalizer
+        self._mean, self._var = self._rms.mean, self._rms.var
+        self._count, self._n = self._rms.count, n_envs
+        self._delta, self._scratch = np.empty_like(self._mean), np.empty_like(self._mean)
+
+    def update(self, observations: NDArray[Any]) -> None:
+        """Takes in one observation of every environment, (N, ...)."""
+        n, count = self._n, self._count
+        total = count + n
+        delta, scratch = self._delta, self._scratch
+        if n == 1:
+            np.subtract(observations[0], self._mean, out=delta)
+            spread: Any = 0.0
+        else:
+            centre = observations.mean(axis=0)
+            spread = observations.var(axis=0) * n
+            np.subtract(centre, self._mean, out=delta)
+        np.multiply(delta, delta, out=scratch)
+        np.multiply(scratch, count * n / total, out=scratch)
+        np.multiply(self._var, count, out=self._var)
+        np.add(self._var, scratch, out=self._var)
+        if n > 1:
+            np.add(self._var, spread, out=self._var)
+        np.multiply(self._var, 1 / total, out=self._var)
+        np.multiply(delta, n / total, out=delta)
+        np.add(self._mean, delta, out=self._mean)
+        self._count = self._rms.count = total
+        self._deviation = np.sqrt(np.add(self._var, self._normalizer.epsilon, out=scratch), out=scratch)
+
+    def normalise(self, observations: NDArray[Any]) -> Floats:
+        """As `VecNormalize.normalize_obs` does; (N, ...) or (...)."""
+        clip = self._normalizer.clip_obs
+        normalised = np.asarray((observations - self._mean) / self._deviation)
+        np.maximum(normalised, -clip, out=normalised)
+        np.minimum(normalised, clip, out=normalised)
+        return normalised.astype(np.float32)
+
+
+def normalise_rewards(normalizer: VecNormalize, rewards: Floats, dones: NDArray[np.bool_]) -> Floats:
+    """What VecNormalize makes of the raw rewards (T, N) of a phase, its statistics moved on.
+
+    The running variance after every step is needed: it comes from cumulative sums of the
+    discounted returns' deviations.
+    """
+    rms, gamma = normalizer.ret_rms, normalizer.gamma
+    carried = np.concatenate([np.ones_like(dones[:1]), ~dones[:-1]]) * gamma
+    terms = rewards.astype(np.float64)
+    terms[0] += gamma * normalizer.returns
+    # The recursion runs forward in time: y_t = r_t + gamma (1 - done_{t-1}) y_{t-1}.
+    returns = discounted_sums(terms[::-1], carried[::-1])[::-1]
+    n = rewards.shape[1]
+    counts = rms.count + n * np.arange(1, len(rewards) + 1)
+    deviations = returns - rms.mean
+    drift = np.cumsum(deviations.sum(axis=1)) / counts
+    squares = rms.var * rms.count + np.cumsum(np.square(deviations).sum(axis=1))
+    variances = squares / counts - np.square(drift)
+    rms.mean, rms.var, rms.count = rms.mean + drift[-1], variances[-1], float(counts[-1])
+    normalizer.returns = returns[-1] * ~dones[-1]
+    if not normalizer.norm_reward:
+        return rewards
+    scaled: NDArray[np.float64] = rewards / np.sqrt(variances + normalizer.epsilon)[:, None]
+    return scaled.clip(-normalizer.clip_reward, normalizer.clip_reward).astype(np.float32)
+
+
+def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase:
+    """Collects `n_steps` steps of every inner environment into the model's rollout buffer.
+
+    Args:
+        model: After `_setup_learn`, on environments for which `is_lean`.
+        policy: The model's policy.
+
+    Returns:
+        What SB3's buffer does not keep.
+    """
+    normalizer = model.get_vec_normalize_env()
+    dummy = cast(DummyVecEnv, model.env if normalizer is None else normalizer.venv)
+    statistics = None
+    if normalizer is not None and normalizer.norm_obs:
+        statistics = _ObservationStatistics(normalizer, model.n_envs)
+    n_steps, n_envs, action_space = model.n_steps, model.n_envs, model.action_space
+    box = action_space if isinstance(action_space, spaces.Box) else None
+    current = np.asarray(model._last_obs, np.float32)
+    observations = np.empty((n_steps, *current.shape), np.float32)
+    actions = np.empty((n_steps, n_envs, 1 if box is None else box.shape[0]), np.float32)
+    simulated = _Simulated(dummy, n_steps)
+    time_limits: list[tuple[int, int, Floats]] = []
+
+    noise = policy.distribution.noise((n_steps, n_envs))
+    for t in range(n_steps):
+        observations[t] = current
+        action = policy.distribution.sample(policy.policy_output(current.reshape(n_envs, -1)), noise[t])
+        actions[t] = action
+        if box is None:
+            cut = simulated.step(t, action[:, 0].astype(np.int64))
+        else:
+            cut = simulated.step(t, np.minimum(np.maximum(action, box.low), box.high))
+        if statistics is None:
+            current = simulated.observations.astype(np.float32)
+            time_limits += [(t, i, np.asarray(last, np.float32)) for i, last in cut]
+        else:
+            statistics.update(simulated.observations)
+            current = statistics.normalise(simulated.observations)
+            time_limits += [(t, i, statistics.normalise(last)) for i, last in cut]
+
+    rewards, dones = simulated.rewards.copy(), simulated.dones
+    if normalizer is not None:
+        normalizer.old_obs, normalizer.old_reward = simulated.observations.copy(), rewards[-1]
+        rewards = normalise_rewards(normalizer, rewards, dones)
+    for t, i, last in time_limits:
+        rewards[t, i] += model.gamma * policy.values(last.reshape(1, -1))[0]
+    _fill_buffer(model, policy, observations, actions, rewards, dones, current)
+    model.num_timesteps += n_steps * n_envs
+    model._last_obs, model._last_episode_starts = current, dones[-1]
+    assert model.ep_info_buffer is not None
+    assert model.ep_success_buffer is not None
+    model.ep_info_buffer.extend(simulated.episodes)
+    model.ep_success_buffer.extend(simulated.successes)
+    return RecordedPhase(
+        simulated.rewards,
+        dones,
+        [float(episode["r"]) for episode in simulated.episodes],
+        [int(episode["l"]) for episode in simulated.episodes],
+    )
+
+
+class _Simulated:
+    """Steps the simulators of a DummyVecEnv directly, and keeps what they say.
+
+    Attributes:
+        observations: Raw, the latest of every environment; of its new episode where one ended, (N, ...).
+        rewards: Raw, (T, N).
+        dones: Whether an episode ended, (T, N).
+        episodes: Monitor's records of the episodes that ended.
+        successes: What environments with goals said at the ends of their episodes.
+    """
+
+    def __init__(self, dummy: DummyVecEnv, n_steps: int) -> None:
+        self._dummy = dummy
+        space = dummy.observation_space
+        self.observations: NDArray[Any] = np.empty((dummy.num_envs, *(space.shape or ())), space.dtype)
+        self.rewards: Floats = np.empty((n_steps, dummy.num_envs), np.float32)
+        self.dones: NDArray[np.bool_] = np.zeros((n_steps, dummy.num_envs), dtype=bool)
+        self.episodes: list[dict[str, Any]] = []
+        self.successes: list[Any] = []
+
+    def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
+        """Step t of every environment; returns those that a time limit cut, with their last observations."""
+        cut = []
+        for i, env in enumerate(self._dummy.envs):
+            observation, self.rewards[t, i], terminated, truncated, info = env.step(actions[i])
+            if terminated or truncated:
+                self.dones[t, i] = True
+                if "episode" in info:
+                    self.episodes.append(info["episode"])
+                if "is_success" in info:
+                    self.successes.append(info["is_success"])
+                if truncated and not terminated:
+                    cut.append((i, observation))
+                observation, self._dummy.reset_infos[i] = env.reset()
+            self.observations[i] = observation
+        return cut
+
+
+def _fill_buffer(
+    model: OnPolicyAlgorithm,
+    policy: ActorCritic,
+    observations: Floats,
+    actions: Floats,
+    rewards: Floats,
+    dones: NDArray[np.bool_],
+    last_observations: Floats,
+) -> None:
+    """Values, log-probabilities and advantages of the whole phase, into SB3's rollout buffer."""
+    buffer = model.rollout_buffer
+    buffer.reset()
+    shape = rewards.shape
+    flat = observations.reshape(rewards.size, -1)
+    log_probs = policy.distribution.log_prob(policy.policy_output(flat), actions.reshape(rewards.size, -1))
+    values = policy.values(flat).reshape(shape)
+    last_values = policy.values(last_observations.reshape(len(last_observations), -1))
+    buffer.observations[:], buffer.actions[:], buffer.rewards[:] = observations, actions, rewards
+    buffer.values[:], buffer.log_probs[:] = values, log_probs.reshape(shape)
+    buffer.episode_starts[0] = model._last_episode_starts
+    buffer.episode_starts[1:] = dones[:-1]
+    buffer.advantages[:] = advantages(rewards, values, last_values, dones, model.gamma, model.gae_lambda)
+    buffer.returns = buffer.advantages + buffer.values
+    buffer.pos, buffer.full = len(rewards), True
+
+
+def advantages(
+    rewards: Floats,
+    values: Floats,
+    last_values: Floats,
+    dones: NDArray[np.bool_],
+    gamma: float,
+    gae_lambda: float,
+) -> NDArray[np.float64]:
+    """Generalised advantage estimates (Schulman et al. 2016, Eq. 16), (T, N)."""
+    next_values = np.concatenate([values[1:], last_values[None]])
+    alive = ~dones
+    deltas = rewards + gamma * next_values * alive - values
+    return discounted_sums(deltas, gamma * gae_lambda * alive)

@@ -1,0 +1,304 @@
+"""The closed-form backend against SB3's own arithmetic, from identical states and on the same noise."""
+
+import copy
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.utils import LinearSchedule
+
+import hyperrl_env  # noqa: F401 - registers the ids
+from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.learners import learner_class, make_learner
+from hyperrl_env.scan import discounted_sums
+
+BUFFER = (
+    "observations",
+    "actions",
+    "rewards",
+    "episode_starts",
+    "values",
+    "log_probs",
+    "advantages",
+    "returns",
+)
+
+
+def make(algorithm, backend, env_id="Pendulum-v1", n_envs=2, normalize=True, **kwargs):
+    envs = make_inner_envs(env_id, env_kwargs={}, n_envs=n_envs, normalize=normalize, gamma=0.99)
+    learner = make_learner(learner_class(algorithm, backend), envs, kwargs, seed=3, device="cpu")
+    learner.start_run(100_000, gradient_order=2)
+    return learner
+
+
+def twins(algorithm, **kwargs):
+    """An eager and a compiled learner in one and the same state, at the start of an update phase."""
+    eager, compiled = (make(algorithm, backend, **kwargs) for backend in ("eager", "compiled"))
+    for learner in (eager, compiled):
+        learner.environment_phase()
+    for name in (*BUFFER, "generator_ready"):
+        setattr(compiled.rollout_buffer, name, copy.copy(getattr(eager.rollout_buffer, name)))
+    for learner in (eager, compiled):
+        np.random.seed(0)
+        learner._begin_update_phase()
+    return eager, compiled
+
+
+def tensors(learner):
+    state = learner.policy.optimizer.state_dict()["state"]
+    return {
+        **{f"policy.{n}": t for n, t in learner.policy.state_dict().items()},
+        **{f"optimizer.{i}.{n}": torch.as_tensor(t) for i, s in state.items() for n, t in s.items()},
+        **{f"gradient.{a}.{i}": g for a in range(2) for i, g in enumerate(learner.gradient_history[a])},
+    }
+
+
+def kind(name):
+    """Weights, gradients, or which moment of the optimiser."""
+    first, *_, last = name.split(".")
+    return last if first == "optimizer" else first
+
+
+def assert_close(eager, compiled, tolerance):
+    expected, found = tensors(eager), tensors(compiled)
+    assert expected.keys() == found.keys()
+    largest = {}
+    for name, tensor in expected.items():
+        largest[kind(name)] = max(largest.get(kind(name), 0.0), float(tensor.norm()))
+    for name, tensor in expected.items():
+        # Where a gradient's terms cancel (one log_std), the sum is no more exact than they are.
+        scale = max(float(tensor.norm()), 1e-2 * largest[kind(name)], 1e-8)
+        assert float((tensor - found[name]).norm()) <= tolerance * scale, name
+
+
+PPO_SMALL = {"n_steps": 96, "batch_size": 32, "n_epochs": 2}
+POLICIES = [
+    ("PPO", "Pendulum-v1", {**PPO_SMALL, "ent_coef": 0.01}),
+    ("PPO", "CartPole-v1", {**PPO_SMALL, "ent_coef": 0.01}),
+    ("PPO", "Pendulum-v1", {**PPO_SMALL, "clip_range_vf": 0.05}),
+    ("PPO", "Pendulum-v1", {**PPO_SMALL, "normalize_advantage": False}),
+    (
+        "PPO",
+        "CartPole-v1",
+        {**PPO_SMALL, "policy_kwargs": {"activation_fn": torch.nn.ReLU, "net_arch": [32]}},
+    ),
+    ("PPO", "Pendulum-v1", {**PPO_SMALL, "policy_kwargs": {"net_arch": {"pi": [16], "vf": [32, 32, 8]}}}),
+    ("A2C", "Pendulum-v1", {"n_steps": 16, "ent_coef": 0.01}),
+    ("A2C", "CartPole-v1", {"n_steps": 16, "ent_coef": 0.01, "normalize_advantage": True}),
+    ("A2C", "CartPole-v1", {"n_steps": 16, "use_rms_prop": False}),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "env_id", "kwargs"), POLICIES)
+def test_one_update_gives_the_same_tensors(algorithm, env_id, kwargs):
+    eager, compiled = twins(algorithm, env_id=env_id, **kwargs)
+    for learner in (eager, compiled):
+        learner.policy_update(learner.default_values())
+    assert_close(eager, compiled, 1e-5)
+
+
+VALUES = {
+    "learning_rate": [1e-4, 1e-2],
+    "clip_range": [0.01, 0.4],
+    "batch_size": [7, 60],
+    "ent_coef": [0.0, 0.5],
+    "vf_coef": [0.0, 3.0],
+    "max_grad_norm": [0.01, 100.0],
+}
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "CartPole-v1"])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("name", VALUES)
+def test_every_update_hyperparameter_does_the_same(algorithm, env_id, name):
+    if name not in learner_class(algorithm, "eager").offered:
+        return
+    for value in VALUES[name]:
+        eager, compiled = twins(
+            algorithm, env_id=env_id, **(PPO_SMALL if algorithm == "PPO" else {"n_steps": 16})
+        )
+        for _ in range(3 if algorithm == "PPO" else 1):
+            for learner in (eager, compiled):
+                learner.policy_update({name: value})
+        assert_close(eager, compiled, 1e-4)
+        assert eager.update_statistics().keys() == compiled.update_statistics().keys()
+        for key, expected in eager.update_statistics().items():
+            assert compiled.update_statistics()[key] == pytest.approx(expected, rel=1e-3, abs=1e-5), key
+
+
+class GivenNoise:
+    """Replaces a learner's draws: SB3's policy and the closed form get the same noise, step by step."""
+
+    def __init__(self, n_steps, n_envs, width):
+        self.noise = np.random.default_rng(0).normal(size=(n_steps, n_envs, width)).astype(np.float32)
+
+    def sample_eagerly(self, learner):
+        policy, steps = learner.policy, iter(self.noise)
+
+        def forward(obs, deterministic=False):
+            with torch.no_grad():
+                distribution = policy.get_distribution(obs).distribution
+                noise = torch.from_numpy(next(steps))
+                if isinstance(distribution, torch.distributions.Normal):
+                    actions = distribution.mean + distribution.stddev * noise
+                    log_prob = distribution.log_prob(actions).sum(-1)
+                else:
+                    actions = (distribution.logits + noise).argmax(-1)
+                    log_prob = distribution.log_prob(actions)
+                return actions, policy.predict_values(obs), log_prob
+
+        policy.forward = forward
+
+    def sample_compiled(self, learner):
+        learner._actor_critic.distribution.noise = lambda shape: self.noise
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("n_envs", [1, 3])
+@pytest.mark.parametrize(
+    ("env_id", "n_steps"),
+    [("Pendulum-v1", 250), ("CartPole-v1", 120), ("Hopper-v5", 120), ("MountainCarContinuous-v0", 90)],
+)
+def test_the_environment_phase_fills_the_buffer_as_sb3_does(env_id, n_steps, n_envs, normalize):
+    """Terminations (CartPole, Hopper) and time limits (Pendulum at 200 steps) included."""
+    learners = [
+        make("A2C", backend, env_id, n_envs, normalize, n_steps=n_steps) for backend in ("eager", "compiled")
+    ]
+    eager, compiled = learners
+    with torch.no_grad():  # hoppers that fall at different times, poles that do not all fall at once
+        for learner in learners:
+            learner.policy.action_net.weight.mul_(30)
+    width = (
+        eager.action_space.shape[0]
+        if isinstance(eager.action_space, gym.spaces.Box)
+        else eager.action_space.n
+    )
+    for _ in range(2):
+        noise = GivenNoise(n_steps, n_envs, int(width))
+        noise.sample_eagerly(eager)
+        noise.sample_compiled(compiled)
+        expected, found = (learner.environment_phase() for learner in learners)
+        for name in BUFFER:
+            a, b = getattr(eager.rollout_buffer, name), getattr(compiled.rollout_buffer, name)
+            assert a.shape == b.shape
+            assert a.dtype == b.dtype, name
+            np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4, err_msg=name)
+        np.testing.assert_array_equal(expected.dones, found.dones)
+        np.testing.assert_allclose(expected.rewards, found.rewards, rtol=1e-4, atol=1e-4)
+        assert expected.episode_lengths == found.episode_lengths
+        assert expected.episode_returns == pytest.approx(found.episode_returns, rel=1e-3)
+        assert eager.num_timesteps == compiled.num_timesteps
+        assert len(eager.ep_info_buffer) == len(compiled.ep_info_buffer)
+        np.testing.assert_allclose(eager._last_obs, compiled._last_obs, rtol=1e-3, atol=1e-4)
+        np.testing.assert_array_equal(eager._last_episode_starts, compiled._last_episode_starts)
+        if normalize:
+            for attribute in ("obs_rms", "ret_rms"):
+                a, b = (getattr(x.get_vec_normalize_env(), attribute) for x in learners)
+                np.testing.assert_allclose(a.mean, b.mean, rtol=1e-4, atol=1e-5)
+                np.testing.assert_allclose(a.var, b.var, rtol=1e-4, atol=1e-6)
+                assert a.count == pytest.approx(b.count)
+            a, b = (x.get_vec_normalize_env() for x in learners)
+            np.testing.assert_allclose(a.returns, b.returns, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(a.get_original_obs(), b.get_original_obs(), rtol=1e-3, atol=1e-4)
+        for learner in learners:
+            while not learner.update_phase_finished:
+                learner.policy_update({"learning_rate": 1e-9})
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "CartPole-v1"])
+def test_actions_are_drawn_from_the_policys_distribution(env_id):
+    learner = make("A2C", "compiled", env_id, n_envs=1, n_steps=2)
+    with torch.no_grad():
+        learner.policy.action_net.weight.mul_(100)
+    actor = learner._actor_critic
+    output = actor.policy_output(np.repeat(learner._last_obs, 20_000, axis=0).astype(np.float32))
+    torch.manual_seed(0)
+    actions = actor.distribution.sample(output, actor.distribution.noise((20_000,)))
+    with torch.no_grad():
+        distribution = learner.policy.get_distribution(torch.as_tensor(learner._last_obs)).distribution
+    if env_id == "Pendulum-v1":
+        assert actions.mean() == pytest.approx(float(distribution.mean[0]), abs=0.03)
+        assert actions.std() == pytest.approx(float(distribution.stddev[0]), abs=0.03)
+    else:
+        assert (actions == 1).mean() == pytest.approx(float(distribution.probs[0, 1]), abs=0.015)
+
+
+def test_the_policy_and_its_optimiser_are_seen_by_torch_as_ever():
+    learner = make("PPO", "compiled", **PPO_SMALL)
+    learner.environment_phase()
+    before = [p.detach().clone() for p in learner.policy.parameters()]
+    learner.policy_update({})
+    for p, old in zip(learner.policy.parameters(), before, strict=True):
+        assert not torch.equal(p, old)
+        assert p.grad is not None
+        assert learner.policy.optimizer.state[p]["step"] == 1
+    obs = torch.as_tensor(learner._last_obs)
+    mine = learner._actor_critic.values(learner._last_obs.astype(np.float32))
+    np.testing.assert_allclose(
+        learner.policy.predict_values(obs).detach().flatten(), mine, rtol=1e-5, atol=1e-6
+    )
+
+
+def run(backend, seed=0, **kwargs):
+    env = gym.make(
+        "HyperRL-PPO-Pendulum-v0",
+        total_env_steps=1200,
+        backend=backend,
+        learner_kwargs={"n_steps": 200, "batch_size": 50, "n_epochs": 3},
+        **kwargs,
+    )
+    env.action_space.seed(seed)
+    obs, info = env.reset(seed=seed)
+    seen = [obs]
+    while not info["run_finished"]:
+        obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        seen.append(np.append(obs, np.float32(reward)))
+        if (terminated or truncated) and not info["run_finished"]:
+            env.reset()
+    return seen, env.unwrapped
+
+
+def test_same_seed_same_run_to_the_bit():
+    (a, _), (b, _), (c, _) = run("compiled"), run("compiled"), run("compiled", seed=1)
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=False))
+
+
+def test_auto_is_compiled_where_it_fits():
+    assert run("auto")[1].learner.compiled
+    assert not run("eager")[1].learner.compiled
+
+
+@pytest.mark.parametrize("policy", [{"policy_kwargs": {"activation_fn": torch.nn.ELU}}, {"use_sde": True}])
+def test_what_has_no_closed_form_is_trained_by_sb3s_arithmetic(policy):
+    settings = {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "learning_rate": LinearSchedule(1e-3, 0, 1)}
+    eager, compiled = (
+        make("PPO", backend, n_envs=1, **settings, **policy) for backend in ("eager", "compiled")
+    )
+    assert not compiled.compiled
+    for learner in (eager, compiled):
+        torch.manual_seed(0)
+        np.random.seed(0)
+        learner.environment_phase()
+        while not learner.update_phase_finished:
+            learner.policy_update({})
+    a, b = eager.policy.state_dict(), compiled.policy.state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_only_who_asks_for_compiled_is_warned_where_it_does_not_fit():
+    kwargs = {"total_env_steps": 4096, "learner_kwargs": {"policy_kwargs": {"activation_fn": torch.nn.ELU}}}
+    with pytest.warns(UserWarning, match="no closed form"):
+        gym.make("HyperRL-PPO-Pendulum-v0", backend="compiled", **kwargs)
+    gym.make("HyperRL-PPO-Pendulum-v0", backend="auto", **kwargs)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (7,), (64, 2), (1000, 1)])
+def test_discounted_sums_are_those_of_a_loop(shape):
+    rng = np.random.default_rng(0)
+    terms, factors = rng.normal(size=shape), 0.99 * (rng.random(shape) > 0.1)
+    expected, y = np.empty(shape), np.zeros(shape[1:])
+    for t in reversed(range(shape[0])):
+        y = expected[t] = terms[t] + factors[t] * y
+    np.testing.assert_allclose(discounted_sums(terms, factors), expected, rtol=1e-10, atol=1e-12)
