@@ -49,14 +49,14 @@ def make(name: str, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> Hyp
         **kwargs: The agent's own keywords.
 
     Raises:
-        ValueError: Unknown agent or keyword; the message lists those that exist.
+        ValueError: Unknown agent or keyword (the message lists those that exist), or one missing.
     """
-    factory = _factory(name)
-    parameters = signature(factory).parameters.values()
-    if not any(p.kind is Parameter.VAR_KEYWORD for p in parameters) and (
-        unknown := set(kwargs) - set(keywords(name))
-    ):
-        raise ValueError(f"Unknown keywords {sorted(unknown)}: agent {name!r} takes {list(keywords(name))}.")
+    factory, known = _factory(name), keywords(name)
+    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in signature(factory).parameters.values())
+    if (unknown := set(kwargs) - set(known)) and not open_ended:
+        raise ValueError(f"Unknown keywords {sorted(unknown)}: agent {name!r} takes {list(known)}.")
+    if missing := [k for k, default in known.items() if default is Parameter.empty and k not in kwargs]:
+        raise ValueError(f"Agent {name!r} needs {', '.join(f'{k}=...' for k in missing)}.")
     return factory(env, seed, **kwargs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, get_args
@@ -190,6 +191,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             )
         if learning_episode_phases is not None:
             _check_at_least("learning_episode_phases", learning_episode_phases, 1)
+        if n_envs is not None:
+            _check_at_least("n_envs", n_envs, 1)
         _check_at_least("order", order, 0)
         _check_at_least("projection_dim", projection_dim, 1)
         self._name = f"{algorithm} on {task or env_id or 'your own environment'}"
@@ -255,7 +258,11 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         super().reset(seed=seed)
         if unknown := set(options or {}) - {"new_run"}:
             raise ValueError(f"Unknown reset options {sorted(unknown)}: the only one is 'new_run'.")
-        goes_on = self._episode_over and not self.run_finished
+        if seed is not None and not 0 <= seed < 2**32:
+            raise ValueError(
+                f"seed must lie in [0, 2**32), as NumPy's global generator takes it, not {seed}."
+            )
+        goes_on = self._run is not None and self._episode_over and not self.run_finished
         phase_info: dict[str, Any] = {}
         if seed is not None or not goes_on or (options or {}).get("new_run"):
             phase_info = self._start_run(int(self.np_random.integers(2**31)) if seed is None else seed)
@@ -345,14 +352,21 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return self._run
 
     def _start_run(self, seed: int) -> dict[str, Any]:
-        self.close()
         run = InnerRun(self._config, seed)
+        # Only now: where no new run can be made, the present one goes on.
+        self.close()
         self._run = run
         self.run_finished = False
         self._renderer = make_renderer(self.render_mode, self._name, self.search_space.names)
         phase = run.start()
-        self._worst_reward = self._hyper_reward(phase)
+        self._worst_reward = 0.0
+        self._worst_reward = self._reward(phase)
         return self._phase_info(run, {}, phase)
+
+    def _reward(self, phase: EnvironmentPhase) -> float:
+        """The hyper-reward; where it is not finite, the worst that the run has seen."""
+        reward = float(self._hyper_reward(phase))
+        return reward if math.isfinite(reward) else self._worst_reward
 
     def _end_phase(
         self, run: InnerRun, diverged: bool
@@ -363,7 +377,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self.run_finished = wholly_refused or cut_short
         phase = None if self.run_finished else run.collect()
         # Weights that no update can leave are worth no more than the worst that the run has seen.
-        reward = self._worst_reward if wholly_refused else 0.0 if phase is None else self._hyper_reward(phase)
+        reward = self._worst_reward if wholly_refused else 0.0 if phase is None else self._reward(phase)
         self._worst_reward = min(self._worst_reward, reward)
         if self._phases_left is None:
             terminated, truncated = self.run_finished, False

@@ -114,10 +114,11 @@ class HyperStateProjector(nn.Module):
         state = np.empty(self.state_size, np.float32)
         start = 0
         # Dozens of small products: Torch's calls would cost several times the arithmetic.
-        for matrix, c in zip(matrices, self._maps_as_arrays(), strict=True):
-            end = start + len(matrix) * c.shape[1]
-            np.dot(matrix.cpu().numpy(), c, out=state[start:end].reshape(len(matrix), -1))
-            start = end
+        with np.errstate(over="ignore", invalid="ignore"):
+            for matrix, c in zip(matrices, self._maps_as_arrays(), strict=True):
+                end = start + len(matrix) * c.shape[1]
+                np.dot(matrix.cpu().numpy(), c, out=state[start:end].reshape(len(matrix), -1))
+                start = end
         state[-1] = position
         if not np.isfinite(state).all():
             # Finite weights overflow float32 only beyond 1e37; clamp rather than hand out infinity.

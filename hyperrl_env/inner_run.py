@@ -54,10 +54,10 @@ class Seconds(float):
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Seconds) or NotImplemented
+        return True if isinstance(other, Seconds) else float(self) == other
 
     def __ne__(self, other: object) -> bool:
-        return not isinstance(other, Seconds) or NotImplemented
+        return not self == other
 
     def __hash__(self) -> int:
         return hash(Seconds)

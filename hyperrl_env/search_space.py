@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
-from hyperrl_env.hyperparameters import Hyperparameter, definition, fraction_of, interpolate, levels
+from hyperrl_env.hyperparameters import Hyperparameter, Scale, definition, fraction_of, interpolate, levels
 
 ActionMode = Literal["discrete", "multi_discrete", "box"]
 
@@ -63,15 +63,33 @@ class _Choice:
         return max(round(value), math.ceil(own.low)) if own.integer else value
 
     def choice(self, value: float, default: float) -> float:
-        """Inverse of `value`."""
-        return value / default if self.hyperparameter.relative and default else value
+        """Inverse of `value`: a bin where one means this value, else a point in their range.
+
+        Raises:
+            ValueError: The value is outside the range that is offered.
+        """
+        offered = [self.value(bin_, default) for bin_ in self.bins]
+        offered[self.default_index] = default
+        # The default last: it is the one that follows the task's schedule, wherever that has led.
+        for i in sorted(range(len(offered)), key=lambda i: i == self.default_index):
+            if math.isclose(offered[i], value, rel_tol=1e-6):
+                return self.bins[i]
+        inside = value / default if self.hyperparameter.relative and default else value
+        if not self.bins[0] < inside < self.bins[-1]:
+            raise ValueError(f"{self.hyperparameter.name}={value:g} is not offered; offered are {offered}.")
+        return inside
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of `coordinate`; linear where a default of 0 is among the bins."""
+        return "linear" if self.bins[0] <= 0 else self.hyperparameter.box_scale
 
     def coordinate(self, choice: float) -> np.float32:
         """Where a choice lies in [-1, 1] on the hyperparameter's scale."""
         low, high = self.bins[0], self.bins[-1]
         if low == high:
             return np.float32(0.0)
-        return np.float32(2.0 * fraction_of(low, high, choice, self.hyperparameter.box_scale) - 1.0)
+        return np.float32(2.0 * fraction_of(low, high, choice, self.scale) - 1.0)
 
     def at(self, coordinate: float) -> float:
         """Inverse of `coordinate`; the default's own coordinate gives exactly the default."""
@@ -79,7 +97,7 @@ class _Choice:
         if np.float32(coordinate) == self.coordinate(default):
             return default
         low, high = self.bins[0], self.bins[-1]
-        return interpolate(low, high, (float(coordinate) + 1.0) / 2.0, self.hyperparameter.box_scale)
+        return interpolate(low, high, (float(coordinate) + 1.0) / 2.0, self.scale)
 
 
 def _bind(hyperparameter: Hyperparameter, default: float, limit: float) -> _Choice:
@@ -126,7 +144,6 @@ class BoundSearchSpace(SearchSpace):
     Attributes:
         action_space: The Gymnasium action space.
         n_actions: Number of joint choices of bins, in every action mode.
-        default_action: The action that means the task's defaults.
 
     Raises:
         ValueError: A hyperparameter that the algorithm does not offer, or values that do not fit.
@@ -162,7 +179,11 @@ class BoundSearchSpace(SearchSpace):
             self.action_space = spaces.MultiDiscrete(list(self._shape))
         else:
             self.action_space = spaces.Box(-1.0, 1.0, (len(self._shape),), np.float32)
-        self.default_action = self._action([choice.default_index for choice in self._choices])
+
+    @property
+    def default_action(self) -> Any:
+        """The action that means the task's defaults."""
+        return self._action([choice.default_index for choice in self._choices])
 
     @property
     def bins(self) -> dict[str, tuple[float, ...]]:
@@ -209,16 +230,12 @@ class BoundSearchSpace(SearchSpace):
         for c in self._choices:
             name = c.hyperparameter.name
             chosen.append(c.choice(values[name], now[name]) if name in values else c.bins[c.default_index])
+            if self.action_mode != "box" and chosen[-1] not in c.bins:
+                offered = [c.value(bin_, now[name]) for bin_ in c.bins]
+                raise ValueError(f"{name}={values[name]:g} is not offered; offered are {offered}.")
         if self.action_mode == "box":
-            for c, choice in zip(self._choices, chosen, strict=True):
-                if not c.bins[0] * (1 - 1e-9) <= choice <= c.bins[-1] * (1 + 1e-9):
-                    name = c.hyperparameter.name
-                    offered = [c.value(bin_, now[name]) for bin_ in (c.bins[0], c.bins[-1])]
-                    raise ValueError(f"{name}={values[name]:g} is outside the offered range {offered}.")
-            return np.array([c.coordinate(x) for c, x in zip(self._choices, chosen, strict=True)]).clip(-1, 1)
-        return self._action(
-            [self._index(c, choice, now) for c, choice in zip(self._choices, chosen, strict=True)]
-        )
+            return np.array([c.coordinate(x) for c, x in zip(self._choices, chosen, strict=True)])
+        return self._action([c.bins.index(choice) for c, choice in zip(self._choices, chosen, strict=True)])
 
     def joint_action(self, index: int | np.integer[Any]) -> Any:
         """The action, in this action mode, of the joint choice with this number in [0, n_actions)."""
@@ -237,16 +254,6 @@ class BoundSearchSpace(SearchSpace):
         ]
         return int(np.ravel_multi_index(nearest, self._shape))
 
-    @staticmethod
-    def _index(c: _Choice, choice: float, defaults: Mapping[str, float]) -> int:
-        name = c.hyperparameter.name
-        value = c.value(choice, defaults[name])
-        offered = [c.value(bin_, defaults[name]) for bin_ in c.bins]
-        for i, candidate in enumerate(offered):
-            if math.isclose(candidate, value, rel_tol=1e-6):
-                return i
-        raise ValueError(f"{name}={value:g} is not offered; offered are {offered}.")
-
     def _action(self, indices: list[int]) -> Any:
         if self.action_mode == "discrete":
             return np.int64(np.ravel_multi_index(indices, self._shape))
@@ -256,7 +263,10 @@ class BoundSearchSpace(SearchSpace):
 
     def _chosen(self, action: Any) -> list[float]:
         if self.action_mode == "box":
-            coordinates = np.asarray(action, dtype=np.float32)
+            try:
+                coordinates = np.asarray(action, dtype=np.float32)
+            except (TypeError, ValueError):
+                raise self._invalid(action) from None
             self._check(coordinates)
             return [c.at(x) for c, x in zip(self._choices, coordinates, strict=True)]
         indices: NDArray[np.int64] | tuple[Any, ...]
@@ -266,7 +276,10 @@ class BoundSearchSpace(SearchSpace):
 
     def _check(self, action: Any) -> None:
         if not self.action_space.contains(action):
-            raise InvalidAction(f"Hyper-action {action!r} is not in the action space {self.action_space}.")
+            raise self._invalid(action)
+
+    def _invalid(self, action: Any) -> InvalidAction:
+        return InvalidAction(f"Hyper-action {action!r} is not in the action space {self.action_space}.")
 
 
 # The paper's search spaces, from its released code (levels: q and s of each setting). The bins of

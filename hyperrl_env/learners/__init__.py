@@ -69,6 +69,9 @@ def make_learner(
     if unknown := set(learner_kwargs) - known:
         raise ValueError(f"Unknown learner_kwargs {sorted(unknown)}: {cls.__name__} takes {sorted(known)}.")
     kwargs = {"policy": default_policy(envs.observation_space), **learner_kwargs}
+    if kwargs.get("policy_kwargs"):
+        # SB3's A2C writes its optimiser into it.
+        kwargs["policy_kwargs"] = dict(kwargs["policy_kwargs"])
     if device == "auto" and kwargs["policy"] != "CnnPolicy":
         device = "cpu"
     return cls(env=envs, seed=seed, device=device, **kwargs)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import explained_variance, update_learning_rate
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyper_state import GradientHistory
+from hyperrl_env.learners.last_good import LastGoodState, is_usable
 
 
 class RecordedPhase(NamedTuple):
@@ -76,7 +80,8 @@ class InnerLearner(OnPolicyAlgorithm):
         offered: Names of the hyperparameters that this algorithm offers.
         gradient_history: The last gradients of the objective, before clipping.
         update_step: Policy updates done in this update phase, refused ones included.
-        updates_refused: How many of them were refused because loss or gradient was not finite.
+        updates_refused: How many of them were refused because loss or gradient was not finite, or
+            the policy after them could not act.
     """
 
     offered: ClassVar[tuple[str, ...]]
@@ -154,7 +159,6 @@ class InnerLearner(OnPolicyAlgorithm):
 
     def environment_phase(self) -> EnvironmentPhase:
         """Collects `n_steps * n_envs` transitions with the frozen policy; the update phase follows."""
-        self.rollout_buffer.buffer_size = self.n_steps
         recorded = self._collect()
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         phase = EnvironmentPhase(
@@ -166,8 +170,8 @@ class InnerLearner(OnPolicyAlgorithm):
             last_episode_return=self._last_episode_return,
             gamma=self._reward_gamma,
         )
-        if phase.episode_returns:
-            self._last_episode_return = float(np.mean(phase.episode_returns))
+        if phase.episode_returns and math.isfinite(last := float(np.mean(phase.episode_returns))):
+            self._last_episode_return = last
         self.update_step = 0
         self.updates_refused = 0
         self._statistics: dict[str, list[Tensor | float]] = {}
@@ -214,6 +218,13 @@ class InnerLearner(OnPolicyAlgorithm):
 
     # ------------------------------------------------------------------ shared by the algorithms
 
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """SB3's, with a buffer of the right size whatever `n_steps` was chosen."""
+        rollout_buffer.buffer_size = n_rollout_steps
+        return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+
     def _collect(self) -> RecordedPhase:
         """Fills the rollout buffer; SB3's own way."""
         assert self.env is not None
@@ -240,7 +251,9 @@ class InnerLearner(OnPolicyAlgorithm):
         return cast(float, getattr(self, name))
 
     def _optimise(self, loss: Tensor, **statistics: Tensor) -> None:
-        """Clipped gradient step on the objective; refused where loss or gradient is not finite.
+        """Clipped gradient step on the objective.
+
+        Refused where loss or gradient is not finite, or the step would ruin the policy.
 
         Args:
             loss: The objective, a scalar.
@@ -253,12 +266,22 @@ class InnerLearner(OnPolicyAlgorithm):
             [torch.zeros_like(p).view(-1) if p.grad is None else p.grad.view(-1) for p in parameters]
         )
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
-        if not torch.isfinite(loss + norm):
+        if not (torch.isfinite(loss + norm) and self._step()):
             self.updates_refused += 1
             return
         self.gradient_history.push(gradient)
-        self.policy.optimizer.step()
         self._note(loss=loss.detach(), grad_norm=norm, **{name: v.detach() for name, v in statistics.items()})
+
+    def _step(self) -> bool:
+        """The optimiser's step; False where it would ruin the policy, which then stays as it was."""
+        before = LastGoodState(self.policy)
+        # Torch's word for a step size that float32 cannot hold.
+        with suppress(RuntimeError):
+            self.policy.optimizer.step()
+            if is_usable(self.policy):
+                return True
+        before.restore()
+        return False
 
     def _note(self, **statistics: Tensor | float) -> None:
         """Takes an applied update's statistics into the means of its phase."""

@@ -14,6 +14,7 @@ from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.base import InnerLearner, RecordedPhase
 from hyperrl_env.learners.closed_form import ActorCritic, Floats
 from hyperrl_env.learners.flat import FlatParameters, flat_optimizer, is_plain
+from hyperrl_env.learners.last_good import LARGEST_LOG_STD, LARGEST_WEIGHT
 from hyperrl_env.learners.lean_rollout import collect_lean, is_lean
 from hyperrl_env.learners.ppo import PPOLearner
 
@@ -54,7 +55,7 @@ class CompiledLearner(InnerLearner):
     arithmetic; `compiled` tells.
     """
 
-    _run_attributes: ClassVar[tuple[str, ...]] = ("_flat", "_optimizer_step", "_actor_critic", "_rollout")
+    _run_attributes: ClassVar[tuple[str, ...]] = ("_flat", "_flat_optimizer", "_actor_critic", "_rollout")
 
     _actor_critic: ActorCritic | None
 
@@ -63,7 +64,7 @@ class CompiledLearner(InnerLearner):
         self._actor_critic = None
         if ActorCritic.fits(self.policy) and is_plain(self.policy.optimizer):
             self._flat = FlatParameters(self.policy)
-            self._optimizer_step = flat_optimizer(self.policy.optimizer, self._flat)
+            self._flat_optimizer = flat_optimizer(self.policy.optimizer, self._flat)
             self._actor_critic = ActorCritic(self.policy, self._flat)
 
     @property
@@ -102,15 +103,27 @@ class CompiledLearner(InnerLearner):
         """`InnerLearner._optimise` for a gradient that the actor-critic has already written."""
         gradient = self._flat.gradients
         norm = math.sqrt(float(gradient @ gradient))
-        if not math.isfinite(loss + norm):
+        # As torch.nn.utils.clip_grad_norm_ does, later: the history wants the gradient before.
+        scale = min(self.max_grad_norm / (norm + 1e-6), 1.0)
+        if not (math.isfinite(loss + norm) and self._flat_step(scale)):
             self.updates_refused += 1
             return
-        self.gradient_history.push(torch.from_numpy(gradient))
-        # As torch.nn.utils.clip_grad_norm_ does.
-        if (scale := self.max_grad_norm / (norm + 1e-6)) < 1:
-            gradient *= np.float32(scale)
-        self._optimizer_step(self.policy.optimizer.param_groups[0]["lr"])
         self._note(loss=loss, grad_norm=norm, **statistics)
+
+    def _flat_step(self, scale: float) -> bool:
+        """`InnerLearner._step` on flat arrays, with the gradient scaled."""
+        gradient = self._flat.gradients
+        unclipped = torch.from_numpy(gradient.copy())
+        gradient *= np.float32(scale)
+        self._flat_optimizer.step()
+        log_std = getattr(self.policy, "log_std", None)
+        if not np.abs(self._flat.values).max() <= LARGEST_WEIGHT or (
+            log_std is not None and np.abs(log_std.detach().numpy()).max() > LARGEST_LOG_STD
+        ):
+            self._flat_optimizer.undo()
+            return False
+        self.gradient_history.push(unclipped)
+        return True
 
 
 class CompiledPPOLearner(CompiledLearner, PPOLearner):

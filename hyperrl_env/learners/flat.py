@@ -7,7 +7,8 @@ that array, so that everything else still sees the policy and its optimiser as e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -55,11 +56,8 @@ class FlatParameters:
             optimizer.state[parameter] = {"step": step, **state}
 
 
-FlatStep = Callable[[float], None]
-
-
 def is_plain(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether `flat_optimizer` can do the optimiser's steps: Adam or RMSprop without extras."""
+    """Whether a `FlatOptimizer` can do the optimiser's steps: Adam or RMSprop without extras."""
     group = optimizer.param_groups[0]
     if len(optimizer.param_groups) > 1 or group["weight_decay"] or group["maximize"]:
         return False
@@ -68,63 +66,87 @@ def is_plain(optimizer: torch.optim.Optimizer) -> bool:
     return type(optimizer) is torch.optim.RMSprop and not group["centered"] and not group["momentum"]
 
 
-def flat_optimizer(optimizer: torch.optim.Optimizer, flat: FlatParameters) -> FlatStep:
-    """A function of the learning rate that does the same step as the optimiser, on flat arrays.
+class FlatOptimizer(ABC):
+    """Does the steps of a Torch optimiser on flat arrays, which are that optimiser's state too.
 
     Args:
-        optimizer: Torch's, one for which `is_plain`, not stepped yet.
+        optimizer: One for which `is_plain`, not stepped yet.
         flat: Its parameters.
+        buffers: Torch's names of the moments that it keeps.
     """
-    make = _adam if isinstance(optimizer, torch.optim.Adam) else _rmsprop
-    return make(optimizer, flat)
+
+    def __init__(self, optimizer: torch.optim.Optimizer, flat: FlatParameters, *buffers: str) -> None:
+        self._group = optimizer.param_groups[0]
+        self._values, self._gradients = flat.values, flat.gradients
+        self._moments = np.zeros((len(buffers), flat.values.size), np.float32)
+        self._scratch = np.empty_like(flat.values)
+        self._count = torch.tensor(0.0)
+        flat.share(optimizer, dict(zip(buffers, self._moments, strict=True)), self._count)
+        self._kept = [np.empty_like(flat.values), np.empty_like(self._moments)]
+
+    def step(self) -> None:
+        """One step with the learning rate of Torch's optimiser, keeping the state before it."""
+        np.copyto(self._kept[0], self._values)
+        np.copyto(self._kept[1], self._moments)
+        self._count.add_(1)
+        self._advance(self._group["lr"])
+
+    def undo(self) -> None:
+        """Goes back to before the last step."""
+        np.copyto(self._values, self._kept[0])
+        np.copyto(self._moments, self._kept[1])
+        self._count.sub_(1)
+
+    @abstractmethod
+    def _advance(self, learning_rate: float) -> None:
+        """Moves the moments and the parameters."""
 
 
-def _adam(optimizer: torch.optim.Optimizer, flat: FlatParameters) -> FlatStep:
+class FlatAdam(FlatOptimizer):
     """Adam (Kingma and Ba 2015, Algorithm 1), in the order of Torch's operations."""
-    (beta1, beta2), eps = optimizer.param_groups[0]["betas"], optimizer.param_groups[0]["eps"]
-    theta, g = flat.values, flat.gradients
-    m, v, scratch, update = np.zeros((4, theta.size), np.float32)
-    count = torch.tensor(0.0)
-    flat.share(optimizer, {"exp_avg": m, "exp_avg_sq": v}, count)
 
-    def step(learning_rate: float) -> None:
-        count.add_(1)
-        t = count.item()
-        np.subtract(g, m, out=scratch)
-        np.multiply(scratch, 1 - beta1, out=scratch)
-        np.add(m, scratch, out=m)
-        np.multiply(v, beta2, out=v)
-        np.multiply(g, g, out=scratch)
-        np.multiply(scratch, 1 - beta2, out=scratch)
-        np.add(v, scratch, out=v)
-        np.sqrt(v, out=scratch)
-        np.multiply(scratch, 1 / (1 - beta2**t) ** 0.5, out=scratch)
-        np.add(scratch, eps, out=scratch)
-        np.divide(m, scratch, out=update)
-        np.multiply(update, learning_rate / (1 - beta1**t), out=update)
-        np.subtract(theta, update, out=theta)
+    def __init__(self, optimizer: torch.optim.Optimizer, flat: FlatParameters) -> None:
+        super().__init__(optimizer, flat, "exp_avg", "exp_avg_sq")
 
-    return step
+    def _advance(self, learning_rate: float) -> None:
+        (beta1, beta2), t = self._group["betas"], self._count.item()
+        g, (m, v), x = self._gradients, self._moments, self._scratch
+        np.subtract(g, m, out=x)
+        x *= 1 - beta1
+        m += x
+        v *= beta2
+        np.multiply(g, g, out=x)
+        x *= 1 - beta2
+        v += x
+        np.sqrt(v, out=x)
+        x *= 1 / (1 - beta2**t) ** 0.5
+        x += self._group["eps"]
+        np.divide(m, x, out=x)
+        x *= learning_rate / (1 - beta1**t)
+        self._values -= x
 
 
-def _rmsprop(optimizer: torch.optim.Optimizer, flat: FlatParameters) -> FlatStep:
+class FlatRMSprop(FlatOptimizer):
     """RMSprop (Hinton 2012), in the order of Torch's operations."""
-    alpha, eps = optimizer.param_groups[0]["alpha"], optimizer.param_groups[0]["eps"]
-    theta, g = flat.values, flat.gradients
-    v, scratch, update = np.zeros((3, theta.size), np.float32)
-    count = torch.tensor(0.0)
-    flat.share(optimizer, {"square_avg": v}, count)
 
-    def step(learning_rate: float) -> None:
-        count.add_(1)
-        np.multiply(v, alpha, out=v)
-        np.multiply(g, g, out=scratch)
-        np.multiply(scratch, 1 - alpha, out=scratch)
-        np.add(v, scratch, out=v)
-        np.sqrt(v, out=scratch)
-        np.add(scratch, eps, out=scratch)
-        np.divide(g, scratch, out=update)
-        np.multiply(update, learning_rate, out=update)
-        np.subtract(theta, update, out=theta)
+    def __init__(self, optimizer: torch.optim.Optimizer, flat: FlatParameters) -> None:
+        super().__init__(optimizer, flat, "square_avg")
 
-    return step
+    def _advance(self, learning_rate: float) -> None:
+        alpha = self._group["alpha"]
+        g, (v,), x = self._gradients, self._moments, self._scratch
+        v *= alpha
+        np.multiply(g, g, out=x)
+        x *= 1 - alpha
+        v += x
+        np.sqrt(v, out=x)
+        x += self._group["eps"]
+        np.divide(g, x, out=x)
+        x *= learning_rate
+        self._values -= x
+
+
+def flat_optimizer(optimizer: torch.optim.Optimizer, flat: FlatParameters) -> FlatOptimizer:
+    """The flat counterpart of an optimiser for which `is_plain`."""
+    kind = FlatAdam if isinstance(optimizer, torch.optim.Adam) else FlatRMSprop
+    return kind(optimizer, flat)

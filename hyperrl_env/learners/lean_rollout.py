@@ -210,6 +210,7 @@ def _fill_buffer(
 ) -> None:
     """Values, log-probabilities and advantages of the whole phase, into SB3's rollout buffer."""
     buffer = model.rollout_buffer
+    buffer.buffer_size = len(rewards)
     buffer.reset()
     shape = rewards.shape
     flat = observations.reshape(rewards.size, -1)

@@ -94,6 +94,7 @@ def test_fixed_takes_an_action_itself():
         ("sarsa", {}, "Unknown agent 'sarsa': give one of .*'epgt'"),
         ("epgt", {"k": 3}, r"Unknown keywords \['k'\]: agent 'epgt' takes .*'k_read'"),
         ("random", {"epsilon": 3}, "agent 'random' takes"),
+        ("sb3", {}, "Agent 'sb3' needs algorithm="),
         ("fixed", {"action": "biggest"}, "give one of .*'largest'"),
         ("fixed", {"action": {"clip": 1}}, r"\['clip'\] are not in this search space"),
         ("fixed", {"action": {"clip_range": 0.7}}, "clip_range=0.7 is not offered"),
