@@ -20,7 +20,7 @@ from torch import Tensor
 
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyper_state import GradientHistory
-from hyperrl_env.learners.last_good import LastGoodState, is_usable
+from hyperrl_env.learners.last_good import LONGEST_STEP, LastGoodState, is_bounded, room
 
 
 class RecordedPhase(NamedTuple):
@@ -93,6 +93,7 @@ class InnerLearner(OnPolicyAlgorithm):
         "_last_episode_return",
         "_recorder",
         "_reward_gamma",
+        "_room",
         "_statistics",
     )
     gradient_history: GradientHistory
@@ -175,6 +176,8 @@ class InnerLearner(OnPolicyAlgorithm):
         self.update_step = 0
         self.updates_refused = 0
         self._statistics: dict[str, list[Tensor | float]] = {}
+        # Measured anew: between update phases others may have set the parameters.
+        self._room = -1.0
         self.policy.set_training_mode(True)
         self._begin_update_phase()
         return phase
@@ -274,14 +277,29 @@ class InnerLearner(OnPolicyAlgorithm):
 
     def _step(self) -> bool:
         """The optimiser's step; False where it would ruin the policy, which then stays as it was."""
+        if self._cannot_ruin():
+            self.policy.optimizer.step()
+            return True
         before = LastGoodState(self.policy)
         # Torch's word for a step size that float32 cannot hold.
         with suppress(RuntimeError):
             self.policy.optimizer.step()
-            if is_usable(self.policy):
+            if room(self.policy) >= 0:
                 return True
         before.restore()
         return False
+
+    def _cannot_ruin(self) -> bool:
+        """Whether the next step is too short to leave the policy unusable, by what is known of it.
+
+        Spares nearly every step the copy and the look at all parameters that certainty takes.
+        """
+        if not is_bounded(self.policy.optimizer):
+            return False
+        self._room -= LONGEST_STEP * self.policy.optimizer.param_groups[0]["lr"]
+        if not self._room >= 0:
+            self._room = room(self.policy) - LONGEST_STEP * self.policy.optimizer.param_groups[0]["lr"]
+        return self._room >= 0
 
     def _note(self, **statistics: Tensor | float) -> None:
         """Takes an applied update's statistics into the means of its phase."""

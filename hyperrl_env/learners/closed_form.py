@@ -65,10 +65,12 @@ def backward(layers: Sequence[Layer], activations: Sequence[Floats], delta: Floa
         activations: What `forward` returned.
         delta: Derivative of the loss with respect to the last layer's output, (B, out).
     """
+    ones = np.ones(len(delta), np.float32)
     for i in range(len(layers) - 1, -1, -1):
         layer, x = layers[i], activations[i]
         np.dot(delta.T, x, out=layer.weight_gradient)
-        delta.sum(axis=0, out=layer.bias_gradient)
+        # A product with ones: half the time of sum(axis=0).
+        np.dot(ones, delta, out=layer.bias_gradient)
         if i == 0:
             return
         delta = delta @ layer.weight

@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.base import InnerLearner, RecordedPhase
 from hyperrl_env.learners.closed_form import ActorCritic, Floats
-from hyperrl_env.learners.flat import FlatParameters, flat_optimizer, is_plain
-from hyperrl_env.learners.last_good import LARGEST_LOG_STD, LARGEST_WEIGHT
+from hyperrl_env.learners.flat import FlatParameters, flat_optimizer
+from hyperrl_env.learners.last_good import LastGoodState, is_bounded, room
 from hyperrl_env.learners.lean_rollout import collect_lean, is_lean
 from hyperrl_env.learners.ppo import PPOLearner
+
+
+def between(x: Floats, low: float, high: float) -> Floats:
+    """np.clip, in a third of its time on small arrays."""
+    limited: Floats = np.minimum(np.maximum(x, np.float32(low)), np.float32(high))
+    return limited
 
 
 def standardised(x: Floats) -> Floats:
@@ -33,7 +39,7 @@ def value_objective(
     if clip is not None:
         change = values - old_values
         inside = np.abs(change) <= clip
-        values = old_values + np.asarray(np.clip(change, -clip, clip), np.float32)
+        values = old_values + between(change, -clip, clip)
     error = values - returns
     return float(error @ error) / len(error), np.float32(2 / len(error)) * error * inside
 
@@ -42,9 +48,10 @@ def ppo_policy_objective(log_ratio: Floats, advantages: Floats, clip: float) -> 
     """PPO's clipped surrogate loss (Schulman et al. 2017, Eq. 7), its derivative, and the ratio."""
     ratio: Floats = np.exp(log_ratio)
     plain = advantages * ratio
-    clipped: Floats = advantages * np.clip(ratio, np.float32(1 - clip), np.float32(1 + clip))
+    clipped = advantages * between(ratio, 1 - clip, 1 + clip)
     # The gradient flows where the minimum is the plain term; inside the clip both are the same.
-    delta: Floats = np.where(plain <= clipped, plain, 0).astype(np.float32) / np.float32(-len(plain))
+    delta: Floats = plain * (plain <= clipped)
+    delta /= -len(plain)
     return -float(np.minimum(plain, clipped).sum()) / len(plain), delta, ratio
 
 
@@ -62,7 +69,7 @@ class CompiledLearner(InnerLearner):
     def _setup_model(self) -> None:
         super()._setup_model()
         self._actor_critic = None
-        if ActorCritic.fits(self.policy) and is_plain(self.policy.optimizer):
+        if ActorCritic.fits(self.policy) and is_bounded(self.policy.optimizer):
             self._flat = FlatParameters(self.policy)
             self._flat_optimizer = flat_optimizer(self.policy.optimizer, self._flat)
             self._actor_critic = ActorCritic(self.policy, self._flat)
@@ -103,27 +110,25 @@ class CompiledLearner(InnerLearner):
         """`InnerLearner._optimise` for a gradient that the actor-critic has already written."""
         gradient = self._flat.gradients
         norm = math.sqrt(float(gradient @ gradient))
-        # As torch.nn.utils.clip_grad_norm_ does, later: the history wants the gradient before.
-        scale = min(self.max_grad_norm / (norm + 1e-6), 1.0)
-        if not (math.isfinite(loss + norm) and self._flat_step(scale)):
+        if not math.isfinite(loss + norm):
             self.updates_refused += 1
             return
-        self._note(loss=loss, grad_norm=norm, **statistics)
-
-    def _flat_step(self, scale: float) -> bool:
-        """`InnerLearner._step` on flat arrays, with the gradient scaled."""
-        gradient = self._flat.gradients
-        unclipped = torch.from_numpy(gradient.copy())
-        gradient *= np.float32(scale)
+        certain = self._cannot_ruin()
+        before = None if certain else (LastGoodState(self.policy), gradient.copy())
+        if certain:
+            self.gradient_history.push(self._flat.gradient_tensor)
+        # As torch.nn.utils.clip_grad_norm_ does.
+        if (scale := self.max_grad_norm / (norm + 1e-6)) < 1:
+            gradient *= scale
         self._flat_optimizer.step()
-        log_std = getattr(self.policy, "log_std", None)
-        if not np.abs(self._flat.values).max() <= LARGEST_WEIGHT or (
-            log_std is not None and np.abs(log_std.detach().numpy()).max() > LARGEST_LOG_STD
-        ):
-            self._flat_optimizer.undo()
-            return False
-        self.gradient_history.push(unclipped)
-        return True
+        if before is not None:
+            state, unclipped = before
+            if not room(self.policy) >= 0:
+                state.restore()
+                self.updates_refused += 1
+                return
+            self.gradient_history.push(torch.from_numpy(unclipped))
+        self._note(loss=loss, grad_norm=norm, **statistics)
 
 
 class CompiledPPOLearner(CompiledLearner, PPOLearner):

@@ -10,14 +10,35 @@ LARGEST_WEIGHT = 1e8
 LARGEST_LOG_STD = 20.0
 
 
-def is_usable(policy: ActorCriticPolicy) -> bool:
-    """Whether weights and log standard deviation are finite and of a size that arithmetic bears."""
-    # Not a number compares false.
+# No step of Adam or RMSprop, as Torch and SB3 set their decay rates, moves a parameter by more than
+# (1 - beta1) / sqrt(1 - beta2) = 3.2 or 1 / sqrt(1 - alpha) = 10 learning rates (Kingma and Ba 2015, 2.1).
+LONGEST_STEP = 10.0
+
+
+def room(policy: ActorCriticPolicy) -> float:
+    """How far every parameter may still move before the policy can be unusable.
+
+    Returns:
+        The distance; negative or not a number where weights or log standard deviation already are
+        not finite, or larger than arithmetic bears.
+    """
     largest = float(torch.nn.utils.get_total_norm(policy.parameters(), norm_type=torch.inf))
     log_std = getattr(policy, "log_std", None)
-    return largest <= LARGEST_WEIGHT and (
-        not isinstance(log_std, torch.Tensor) or float(log_std.detach().abs().max()) <= LARGEST_LOG_STD
-    )
+    spread = float(log_std.detach().abs().max()) if isinstance(log_std, torch.Tensor) else 0.0
+    # min() would pass over what is not a number, which every comparison with is false.
+    return min(LARGEST_WEIGHT - largest, LARGEST_LOG_STD - spread) if largest <= LARGEST_WEIGHT else -1.0
+
+
+def is_bounded(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether `LONGEST_STEP` holds for the optimiser."""
+    group = optimizer.param_groups[0]
+    if group["weight_decay"]:
+        return False
+    if type(optimizer) is torch.optim.Adam:
+        beta1, beta2 = group["betas"]
+        return bool(1 - beta1 <= LONGEST_STEP * (1 - beta2) ** 0.5)
+    plain = type(optimizer) is torch.optim.RMSprop and not group["centered"] and not group["momentum"]
+    return plain and bool((1 - group["alpha"]) ** -0.5 <= LONGEST_STEP * (1 + 1e-9))
 
 
 class LastGoodState:

@@ -252,7 +252,7 @@ def test_a_held_action_is_the_action_repeated(make_env, bits_of):
     assert bits_of(held.learner) == bits_of(repeated.learner)
 
 
-def play(env, phases_a_run=3):
+def play(env, phases_a_run):
     """The ends of every learning episode of a run: (update phases finished, terminated, truncated)."""
     _, info = env.reset(seed=0)
     ends = []
@@ -274,15 +274,18 @@ def play(env, phases_a_run=3):
 @pytest.mark.parametrize(
     ("phases", "ends"),
     [
-        (1, [(1, True, False), (2, True, False), (3, False, True)]),
-        (2, [(2, True, False), (3, False, True)]),
-        (3, [(3, False, True)]),  # the episode's last update phase has no environment phase any more
-        (4, [(3, False, True)]),
-        (None, [(3, True, False)]),
+        (1, [*((n, True, False) for n in (1, 2, 3, 4)), (5, False, True)]),
+        (2, [(2, True, False), (4, True, False), (5, False, True)]),
+        (3, [(3, True, False), (5, False, True)]),
+        (5, [(5, False, True)]),  # the episode's last update phase has no environment phase any more
+        (6, [(5, False, True)]),
+        (None, [(5, True, False)]),
     ],
 )
 def test_where_learning_episodes_and_runs_end(make_env, algorithm, decision, phases, ends):
-    assert play(make_env(algorithm, learning_episode_phases=phases, decision=decision)) == ends
+    budget = 5 * (16 if algorithm == "PPO" else 5)
+    env = make_env(algorithm, learning_episode_phases=phases, decision=decision, total_env_steps=budget)
+    assert play(env, phases_a_run=5) == ends
 
 
 @pytest.mark.parametrize(("budget", "phases"), [(16, 1), (17, 2), (32, 2), (33, 3)])
