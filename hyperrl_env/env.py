@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
-from torch import Tensor
 
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, HyperReward, get_hyper_reward
 from hyperrl_env.hyper_state import HyperStateProjector
@@ -334,7 +334,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         """The action that means the task's own defaults."""
         return self.search_space.default_action
 
-    def hyper_state_tensors(self) -> list[Tensor]:
+    def hyper_state_tensors(self) -> list[torch.Tensor]:
         """Copies of the raw tensors W_m^n behind the observation, in its order (Eq. 2).
 
         `projector(tensors, position)` of them is the observation, differentiably in C.
@@ -342,7 +342,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         Returns:
             Detached (out, in) matrices: all weights, all latest gradients, the ones before them.
         """
-        return [matrix.clone() for matrix in self._present_run().matrices()]
+        return [torch.from_numpy(matrix.copy()) for matrix in self._present_run().matrices()]
 
     # ------------------------------------------------------------------ the run
 

@@ -28,6 +28,29 @@ def as_matrix(tensor: Tensor) -> Tensor:
     return tensor.reshape(tensor.shape[0], -1) if tensor.ndim > 1 else tensor.reshape(1, -1)
 
 
+class SharedArrays:
+    """Tensors as matrices (see `as_matrix`) that NumPy shares with Torch, made once.
+
+    Made again when a tensor's memory has moved (the module was copied, its parameters replaced).
+
+    Args:
+        tensors: Parameters or buffers; copied at every call where they are not on the CPU.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self._tensors = tuple(tensors)
+        self._pointers: list[int] = []
+        self._arrays: list[NDArray[np.float32]] = []
+
+    def __call__(self) -> list[NDArray[np.float32]]:
+        """The matrices, as they are now."""
+        pointers = [tensor.data_ptr() for tensor in self._tensors]
+        if pointers != self._pointers or self._tensors[0].device.type != "cpu":
+            self._pointers = pointers
+            self._arrays = [as_matrix(tensor.detach()).cpu().numpy() for tensor in self._tensors]
+        return self._arrays
+
+
 class GradientHistory:
     """The last gradients of the objective with respect to every parameter tensor, latest first.
 
@@ -44,7 +67,7 @@ class GradientHistory:
             [part.view(p.shape) for part, p in zip(flat.split(sizes), like, strict=True)]
             for flat in self._flat
         ]
-        self._matrices = [[as_matrix(view) for view in views] for views in self._views]
+        self._arrays = [SharedArrays(views) for views in self._views]
 
     def __len__(self) -> int:
         return len(self._flat)
@@ -62,11 +85,11 @@ class GradientHistory:
         if self._flat:
             self._flat.insert(0, self._flat.pop().copy_(gradient))
             self._views.insert(0, self._views.pop())
-            self._matrices.insert(0, self._matrices.pop())
+            self._arrays.insert(0, self._arrays.pop())
 
-    def matrices(self) -> list[Tensor]:
+    def matrices(self) -> list[NDArray[np.float32]]:
         """All gradients as the matrices W of Eq. 2, latest first, one per parameter tensor each."""
-        return [matrix for matrices in self._matrices for matrix in matrices]
+        return [matrix for arrays in self._arrays for matrix in arrays()]
 
 
 class HyperStateProjector(nn.Module):
@@ -91,10 +114,7 @@ class HyperStateProjector(nn.Module):
             torch.randn(columns, dim, generator=generator) / dim**0.5 for _, columns in shapes
         )
         self.state_size = dim * sum(rows for rows, _ in shapes) + 1
-        # Beside the list, which takes long to walk: the observation is made at every step.
-        self._c = tuple(self.maps)
-        self._pointers: list[int] = []
-        self._arrays: list[NDArray[np.float32]] = []
+        self._arrays = SharedArrays(self.maps)
 
     def forward(self, matrices: Sequence[Tensor], position: Tensor) -> Tensor:
         """Eq. 2: s = [vec(W_m^n C_m^n)], then the position in the update phase.
@@ -109,25 +129,27 @@ class HyperStateProjector(nn.Module):
         features = [(w @ c).flatten(-2) for w, c in zip(matrices, self.maps, strict=True)]
         return torch.cat([*features, position], dim=-1)
 
-    def observation(self, matrices: Sequence[Tensor], position: float) -> NDArray[np.float32]:
-        """The hyper-state as an observation: float32, always finite, (state_size,)."""
+    def observation(self, matrices: Sequence[NDArray[np.float32]], position: float) -> NDArray[np.float32]:
+        """The hyper-state as an observation.
+
+        Args:
+            matrices: W_m^n, each (out, in), in the order of the constructor's `shapes`.
+            position: Fraction of the update phase that is done, in [0, 1].
+
+        Returns:
+            (state_size,), always finite.
+        """
         state = np.empty(self.state_size, np.float32)
         start = 0
         # Dozens of small products: Torch's calls would cost several times the arithmetic.
         with np.errstate(over="ignore", invalid="ignore"):
-            for matrix, c in zip(matrices, self._maps_as_arrays(), strict=True):
-                end = start + len(matrix) * c.shape[1]
-                np.dot(matrix.cpu().numpy(), c, out=state[start:end].reshape(len(matrix), -1))
+            for matrix, c in zip(matrices, self._arrays(), strict=True):
+                rows = matrix.shape[0]
+                end = start + rows * c.shape[1]
+                np.dot(matrix, c, out=state[start:end].reshape(rows, -1))
                 start = end
         state[-1] = position
         if not np.isfinite(state).all():
             # Finite weights overflow float32 only beyond 1e37; clamp rather than hand out infinity.
             np.nan_to_num(state, copy=False)
         return state
-
-    def _maps_as_arrays(self) -> list[NDArray[np.float32]]:
-        """C as arrays that share its memory; made again when that has moved (a copy, a device)."""
-        pointers = [c.data_ptr() for c in self._c]
-        if self._pointers != pointers or self._c[0].is_cuda:
-            self._pointers, self._arrays = pointers, [c.numpy(force=True) for c in self._c]
-        return self._arrays

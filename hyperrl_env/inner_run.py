@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from hyperrl_env.hyper_reward import EnvironmentPhase
-from hyperrl_env.hyper_state import as_matrix
+from hyperrl_env.hyper_state import SharedArrays
 from hyperrl_env.inner_envs import make_inner_envs
 from hyperrl_env.learners import InnerLearner, make_learner
 from hyperrl_env.randomness import RandomState
@@ -76,6 +78,7 @@ class InnerRun:
     Attributes:
         learner: The inner learner.
         phase: Update phases that are finished.
+        weights: W_m^0 of Eq. 2, when called: the policy's parameters as matrices.
     """
 
     def __init__(self, config: RunConfig, seed: int) -> None:
@@ -100,6 +103,7 @@ class InnerRun:
                 self._envs.close()
                 raise
         self._gradient_order = config.gradient_order
+        self.weights = SharedArrays(self.learner.policy.parameters())
 
     def start(self) -> EnvironmentPhase:
         """Resets the inner environments and collects the first environment phase."""
@@ -109,7 +113,8 @@ class InnerRun:
 
     def update(self, values: Mapping[str, float]) -> None:
         """Does one policy update with these hyperparameters."""
-        with self._random_state.swapped_in():
+        # Changing the global random state to and fro takes as long as half a fast update.
+        with self._random_state.swapped_in() if self.learner.update_draws else nullcontext():
             self.learner.policy_update(values)
         if self.learner.update_phase_finished:
             self.phase += 1
@@ -135,14 +140,10 @@ class InnerRun:
         """Whether the budget leaves no further environment phase."""
         return self.env_steps >= self._total_env_steps
 
-    def weights(self) -> list[Tensor]:
-        """W_m of Eq. 2: the policy's parameters as matrices; views of the live weights."""
-        return [as_matrix(p.detach()) for p in self.learner.policy.parameters()]
-
-    def matrices(self) -> list[Tensor]:
+    def matrices(self) -> list[NDArray[np.float32]]:
         """W_m^n of Eq. 2, orders outermost: all weights, all latest gradients, the ones before them.
 
-        Views of the live weights, which the next update changes.
+        They share memory with the learner, whose next update changes them.
         """
         return self.weights() + self.learner.gradient_history.matrices()
 

@@ -130,6 +130,11 @@ class InnerLearner(OnPolicyAlgorithm):
         """Whether updates take the fast way, instead of SB3's own arithmetic."""
         return False
 
+    @property
+    def update_draws(self) -> bool:
+        """Whether a policy update can draw from the global random generators."""
+        return True
+
     # ------------------------------------------------------------------ driving it
 
     @property

@@ -79,6 +79,11 @@ class CompiledLearner(InnerLearner):
         """See `InnerLearner.compiled`."""
         return self._actor_critic is not None
 
+    @property
+    def update_draws(self) -> bool:
+        """See `InnerLearner.update_draws`."""
+        return not self.compiled
+
     def policy_update(self, values: Mapping[str, float]) -> None:
         """See `InnerLearner.policy_update`."""
         # What overflows is found at the end, as in Torch: the loss or the gradient is not finite.
@@ -136,12 +141,19 @@ class CompiledPPOLearner(CompiledLearner, PPOLearner):
 
     _run_attributes: ClassVar[tuple[str, ...]] = (
         *PPOLearner._run_attributes,
+        "_permutations",
         *CompiledLearner._run_attributes,
     )
 
     def _begin_update_phase(self) -> None:
+        if self.compiled:
+            # All at once, so that no update has to draw.
+            self._permutations = [np.random.permutation(self._rollout_size) for _ in range(self.n_epochs)]
         super()._begin_update_phase()
         self._lay_out_rollout()
+
+    def _draw_permutation(self) -> NDArray[np.int64]:
+        return self._permutations.pop(0) if self.compiled else super()._draw_permutation()
 
     def _update_on(self, indices: NDArray[np.int64]) -> bool:
         policy = self._actor_critic

@@ -79,7 +79,11 @@ class PPOLearner(InnerLearner, PPO):
 
     def _begin_epoch(self) -> None:
         self._start = 0
-        self._permutation = np.random.permutation(self._rollout_size)
+        self._permutation = self._draw_permutation()
+
+    def _draw_permutation(self) -> NDArray[np.int64]:
+        """The order in which an epoch takes the samples."""
+        return np.random.permutation(self._rollout_size)
 
     @property
     def _rollout_size(self) -> int:

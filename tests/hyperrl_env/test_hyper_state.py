@@ -274,7 +274,7 @@ def test_batches_of_hyper_states():
 def test_huge_weights_leave_it_finite(signs):
     projector = HyperStateProjector([(3, 50), (1, 50)], dim=4)
     row = 1e38 * torch.tensor(signs * 25, dtype=torch.float32)
-    obs = projector.observation([row.expand(3, 50), row.expand(1, 50)], 0.5)
+    obs = projector.observation([row.expand(3, 50).numpy(), row.expand(1, 50).numpy()], 0.5)
     assert obs.dtype == np.float32
     assert np.isfinite(obs).all()
     assert np.abs(obs[:-1]).max() > 1e38
