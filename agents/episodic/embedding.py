@@ -41,16 +41,20 @@ class Embedding(ABC):
     def __init__(self, state_size: int, key_dim: int) -> None:
         self.key_dim = key_dim
         self._statistics = RunningMeanStd(shape=(state_size,))
+        self._set_scale()
 
     def update_statistics(self, observations: NDArray[np.float32]) -> None:
         """Takes hyper-states (B, D) into the running mean and spread."""
         self._statistics.update(observations)
+        self._set_scale()
+
+    def _set_scale(self) -> None:
+        self._mean = torch.as_tensor(self._statistics.mean, dtype=torch.float32)
+        self._spread = torch.as_tensor(np.sqrt(self._statistics.var + 1e-8), dtype=torch.float32)
 
     def standardise(self, states: Tensor) -> Tensor:
         """Zero mean and unit spread per feature, clipped; (..., D) to (..., D), differentiable."""
-        mean = torch.as_tensor(self._statistics.mean, dtype=torch.float32)
-        spread = torch.as_tensor(np.sqrt(self._statistics.var + 1e-8), dtype=torch.float32)
-        return torch.clamp((states - mean) / spread, -CLIP, CLIP)
+        return torch.clamp((states - self._mean) / self._spread, -CLIP, CLIP)
 
     @torch.no_grad()
     def keys(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -70,6 +74,7 @@ class Embedding(ABC):
         """Takes over what `state_dict` gave."""
         s = self._statistics
         s.mean, s.var, s.count = state["mean"].copy(), state["var"].copy(), state["count"]
+        self._set_scale()
 
 
 class RandomEmbedding(Embedding):

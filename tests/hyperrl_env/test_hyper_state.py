@@ -78,7 +78,15 @@ def test_equation_2_by_hand():
     matrices = [torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[5.0, 6.0, 7.0]])]
     # Rows of W by columns of C: [1 2] gives 1 + 4 = 5 and 50; [3 4] gives 3 + 8 = 11 and 110;
     # [5 6 7] gives 5 + 7 = 12 and 6 + 7 = 13.
-    assert projector.observation(matrices, 0.25).tolist() == [5, 50, 11, 110, 12, 13, 0.25]
+    assert projector.observation([m.numpy() for m in matrices], 0.25).tolist() == [
+        5,
+        50,
+        11,
+        110,
+        12,
+        13,
+        0.25,
+    ]
     assert projector.state_size == 7
 
 
