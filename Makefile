@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RUN_ID ?= HyperRL-PPO-HalfCheetah-v0
 AGENT ?= epgt
 SEED ?= 0
-TOTAL_ENV_STEPS ?= 200000
+TOTAL_ENV_STEPS ?= 500000
 OUT ?= runs/$(RUN_ID)-$(AGENT)-$(SEED)-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: run test lint setup clean

@@ -187,7 +187,7 @@ def _schedule_panel(axes: Axes, actions: Columns, name: str) -> None:
 def _tsne(keys: NDArray[Any]) -> NDArray[np.float32]:
     # Scikit-learn takes a second to import.
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(30.0, (len(keys) - 1) / 3)
     # On a busy machine its threads wait for each other many times longer than one takes alone.

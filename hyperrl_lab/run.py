@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium as gym
 import torch
+from threadpoolctl import threadpool_limits
 
 import agents
 from hyperrl_env import Hyperparameter, HyperRLEnv
@@ -84,7 +85,8 @@ class TrainingRun:
             "diverged" (every update of a whole phase was refused).
         """
         torch.set_num_threads(self.config.threads)
-        with closing(self._env):
+        # NumPy's too: on networks of this size its threads would mostly wait for each other.
+        with closing(self._env), threadpool_limits(self.config.threads):
             self.progress.start()
             obs, info = self._env.reset(seed=self.config.seed)
             self._actions = ActionLog(self._inner.search_space, list(info["hyperparameters"]))
