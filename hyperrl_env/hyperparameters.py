@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 Scale = Literal["linear", "log"]
 
 
@@ -47,6 +49,13 @@ class Definition:
         return math.isfinite(value) and (
             self.low < value <= self.high if self.open_low else self.low <= value <= self.high
         )
+
+    def check(self, name: str, value: object) -> None:
+        """Raises ValueError, in the hyperparameter's name, where the value is not in its domain."""
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            raise ValueError(f"{name} must be a number in {self.domain}, not {value!r}.")
+        if not self.allows(float(value)) or (self.integer and value != int(value)):
+            raise ValueError(f"{name}={value:g} is outside its domain: {self.domain}.")
 
     @property
     def domain(self) -> str:
@@ -241,8 +250,7 @@ class Hyperparameter:
 
     def check(self, value: float) -> None:
         """Raises ValueError where an absolute value lies outside the hyperparameter's domain."""
-        if not definition(self.name).allows(value):
-            raise ValueError(f"{self.name}={value:g} is outside its domain: {definition(self.name).domain}.")
+        definition(self.name).check(self.name, value)
 
 
 def _sorted_unique(name: str, values: Sequence[float]) -> tuple[float, ...]:

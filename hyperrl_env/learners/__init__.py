@@ -10,6 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
+from hyperrl_env.hyperparameters import DEFINITIONS, definition
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.base import InnerLearner
 from hyperrl_env.learners.compiled import CompiledA2CLearner, CompiledPPOLearner
@@ -63,11 +64,15 @@ def make_learner(
         device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
 
     Raises:
-        ValueError: An argument that the algorithm does not have; the message lists those that exist.
+        ValueError: An argument that the algorithm does not have (the message lists those that
+            exist), or a hyperparameter outside its domain.
     """
     known = set(signature(cls).parameters) - {"env", "seed", "device", "_init_setup_model"}
     if unknown := set(learner_kwargs) - known:
         raise ValueError(f"Unknown learner_kwargs {sorted(unknown)}: {cls.__name__} takes {sorted(known)}.")
+    for name, value in learner_kwargs.items():
+        if name in DEFINITIONS and not callable(value):
+            definition(name).check(name, value)
     kwargs = {"policy": default_policy(envs.observation_space), **learner_kwargs}
     if kwargs.get("policy_kwargs"):
         # SB3's A2C writes its optimiser into it.

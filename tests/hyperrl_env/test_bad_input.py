@@ -113,6 +113,22 @@ def test_normalisation_of_what_is_no_number(make_env):
     refused(make_env, "normalize", "Discrete(16)", env_id="FrozenLake-v1", normalize=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_steps", "many"),
+        ("n_steps", 0),
+        ("batch_size", 12.5),
+        ("learning_rate", -1e-3),
+        ("gamma", 1.5),
+        ("gae_lambda", None),
+        ("ent_coef", float("nan")),
+    ],
+)
+def test_a_learners_hyperparameter_outside_its_domain(make_env, name, value):
+    refused(make_env, name, learner_kwargs={name: value})
+
+
 def test_the_arguments_of_the_user_are_not_changed(make_env):
     """Stable-Baselines3 writes its optimiser into `policy_kwargs`."""
     policy_kwargs = {"net_arch": [8]}
