@@ -92,10 +92,10 @@ class _Choice:
         return np.float32(2.0 * fraction_of(low, high, choice, self.scale) - 1.0)
 
     def at(self, coordinate: float) -> float:
-        """Inverse of `coordinate`; the default's own coordinate gives exactly the default."""
-        default = self.bins[self.default_index]
-        if np.float32(coordinate) == self.coordinate(default):
-            return default
+        """Inverse of `coordinate`; a bin's own coordinate gives exactly the bin, first of all the default."""
+        for bin_ in (self.bins[self.default_index], *self.bins):
+            if np.float32(coordinate) == self.coordinate(bin_):
+                return bin_
         low, high = self.bins[0], self.bins[-1]
         return interpolate(low, high, (float(coordinate) + 1.0) / 2.0, self.scale)
 

@@ -8,6 +8,7 @@ import torch
 from gymnasium.error import InvalidAction
 
 ALGORITHMS = ["PPO", "A2C"]
+BACKENDS = ["eager", "auto"]
 NORMALISED = {"env_id": "Pendulum-v1", "normalize": True, "n_envs": 2}
 
 
@@ -52,9 +53,12 @@ def assert_same(results, others):
         assert rest == other_rest  # rewards, ends and the whole info
 
 
-@pytest.fixture(params=ALGORITHMS)
+@pytest.fixture(
+    params=[(algorithm, backend) for algorithm in ALGORITHMS for backend in BACKENDS], ids="-".join
+)
 def pair(request, make_env):
-    return tuple(make_env(request.param, **NORMALISED, total_env_steps=64) for _ in range(2))
+    algorithm, backend = request.param
+    return tuple(make_env(algorithm, backend=backend, **NORMALISED, total_env_steps=64) for _ in range(2))
 
 
 def test_the_same_seed_and_actions_give_the_same_results(pair):
@@ -75,6 +79,18 @@ def test_two_environments_stepped_in_turns(pair):
 
 def test_whatever_other_code_draws_in_between(pair):
     assert_same(record(pair[0], 7), record(pair[1], 7, disturb))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_policy_that_draws_in_its_updates(make_env, backend):
+    """Dropout draws from Torch's generator wherever the network is evaluated."""
+    kwargs = {"n_steps": 16, "batch_size": 8, "n_epochs": 2}
+    kwargs["policy_kwargs"] = {"activation_fn": torch.nn.Dropout, "net_arch": [8]}
+    envs = [make_env(backend=backend, learner_kwargs=kwargs, total_env_steps=64) for _ in range(2)]
+    found = global_state()
+    first = list(record(envs[0], 7))
+    assert global_state() == found
+    assert_same(first, record(envs[1], 7, disturb))
 
 
 def test_environments_that_are_made_and_closed_in_between(pair, make_env):
@@ -124,12 +140,14 @@ def test_construction_does_not_depend_on_the_global_generators(make_env):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("render_mode", [None, "rgb_array", "ansi", "human"])
-def test_the_global_generators_are_left_as_found(make_env, monkeypatch, algorithm, render_mode):
+@pytest.mark.parametrize(
+    ("render_mode", "backend"), [(None, "eager"), (None, "auto"), ("rgb_array", "auto"), ("human", "auto")]
+)
+def test_the_global_generators_are_left_as_found(make_env, monkeypatch, algorithm, render_mode, backend):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     disturb()
     found = global_state()
-    env = make_env(algorithm, render_mode=render_mode, **NORMALISED, total_env_steps=64)
+    env = make_env(algorithm, render_mode=render_mode, backend=backend, **NORMALISED, total_env_steps=64)
     assert global_state() == found, "__init__"
     env.reset(seed=3)
     assert global_state() == found, "reset(seed=...)"
