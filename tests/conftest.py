@@ -3,6 +3,7 @@
 import warnings
 
 import gymnasium as gym
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,11 @@ from stable_baselines3.common.vec_env import VecNormalize
 import hyperrl_env  # noqa: F401 - registers the ids
 
 torch.set_num_threads(1)
+
+# The same examples at every run: what fails here fails everywhere, and what passes here lands. To
+# look further, run with --hypothesis-profile=default.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 # Box2D's extension module warns of its own types when it is first imported, which as an error in C
 # would end the process.
