@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,30 +82,32 @@ class ImageRenderer(Renderer):
 
 
 class WindowRenderer(ImageRenderer):
-    """The same picture in a window, renewed after each phase."""
+    """The same picture in a window, renewed after each phase; Pygame has one window for all."""
 
-    _window: Any = None
+    _open: ClassVar[set[int]] = set()
 
     def render(self) -> None:  # type: ignore[override]
         """Draws the run so far into the window."""
         import pygame
 
-        if self._window is None:
+        if not self._open:
             pygame.display.init()
-            self._window = pygame.display.set_mode((WIDTH, HEIGHT))
-            pygame.display.set_caption(self.title)
-        picture = super().render()
-        self._window.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
+            pygame.display.set_mode((WIDTH, HEIGHT))
+        self._open.add(id(self))
+        pygame.display.set_caption(self.title)
+        picture = pygame.surfarray.make_surface(super().render().swapaxes(0, 1))
+        pygame.display.get_surface().blit(picture, (0, 0))
         pygame.event.pump()
         pygame.display.flip()
 
     def close(self) -> None:
-        """Closes the window."""
-        if self._window is not None:
+        """Closes the window, where no other run is shown in it."""
+        if id(self) in self._open:
             import pygame
 
-            pygame.display.quit()
-            self._window = None
+            self._open.remove(id(self))
+            if not self._open:
+                pygame.display.quit()
 
 
 def make_renderer(render_mode: str | None, title: str, names: Sequence[str]) -> Renderer | None:

@@ -19,8 +19,8 @@ def minibatch_stop(start: int, rollout_size: int, batch_size: int, default_batch
     """Where the minibatch that begins at `start` of an epoch's permutation ends.
 
     It holds `batch_size` samples; a remainder of the epoch smaller than half of that joins it, so
-    that no update sees only a handful of samples. On SB3's own grid (the default batch size since
-    the epoch began) the remainder is a minibatch of its own, as in SB3.
+    that no update sees only a handful of samples. On SB3's own grid (the default batch size, from a
+    multiple of it) the remainder is a minibatch of its own, as in SB3.
     """
     stop = start + batch_size
     on_default_grid = batch_size == default_batch_size and start % batch_size == 0

@@ -153,10 +153,10 @@ def test_a_missing_extra_is_named(monkeypatch, make_env, package, module, env_id
         if name == package or name.startswith((module, f"{package}.")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(DependencyNotInstalled, match=re.escape(extra)):
+    with pytest.raises(DependencyNotInstalled, match=f"{env_id}.*{re.escape(extra)}"):
         make_env(env_id=env_id)
     task = env_id.split("-")[0]
-    with pytest.raises(DependencyNotInstalled, match=re.escape(extra)):
+    with pytest.raises(DependencyNotInstalled, match=f"{env_id}.*{re.escape(extra)}"):
         make_env(f"HyperRL-PPO-{task}-v0", total_env_steps=4096)
 
 

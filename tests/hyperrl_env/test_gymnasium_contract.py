@@ -198,6 +198,15 @@ def test_ansi(make_env):
         assert text in line
 
 
+def test_one_of_two_shown_environments_can_be_closed(make_env, no_window):
+    one, other = (make_env(render_mode="human", decision="phase") for _ in range(2))
+    for env in (one, other):
+        env.reset(seed=0)
+    one.close()
+    other.step(other.default_action)
+    other.close()
+
+
 def test_human(make_env, no_window):
     env = make_env(render_mode="human", decision="phase")
     env.reset(seed=0)
@@ -360,6 +369,32 @@ def test_a_closed_environment_starts_afresh(make_env):
     _, info = env.reset()
     assert (info["phase"], info["env_steps"]) == (0, 16)
     env.step(0)
+
+
+def test_every_inner_environment_is_closed(scripted_env):
+    made, closed = [], []
+
+    class Counted(scripted_env):
+        def close(self):
+            closed.append(self)
+
+    def env_fn():
+        made.append(Counted([1.0] * 3))
+        return made[-1]
+
+    env = hyperrl_env.HyperRLEnv("A2C", env_fn=env_fn, n_envs=2, total_env_steps=20)
+    assert set(closed) == set(made), "construction leaves none open"
+    env.reset(seed=0)
+    assert set(made) - set(closed) == set(made[-2:])
+    env.reset(seed=1)
+    assert set(made) - set(closed) == set(made[-2:])
+    env.close()
+    assert set(closed) == set(made)
+    Counted.observation_space = gym.spaces.Discrete(3)
+    for wrong in ({"normalize": True}, {"learner_kwargs": {"n_steps": "x"}}, {"total_env_steps": 1}):
+        with pytest.raises((ValueError, TypeError)):
+            hyperrl_env.HyperRLEnv("A2C", env_fn=env_fn, **wrong)
+        assert set(closed) == set(made), wrong
 
 
 # ---------------------------------------------------------------- info
