@@ -96,7 +96,8 @@ class WindowRenderer(ImageRenderer):
         self._open.add(id(self))
         pygame.display.set_caption(self.title)
         picture = pygame.surfarray.make_surface(super().render().swapaxes(0, 1))
-        pygame.display.get_surface().blit(picture, (0, 0))
+        window: Any = pygame.display.get_surface()
+        window.blit(picture, (0, 0))
         pygame.event.pump()
         pygame.display.flip()
 

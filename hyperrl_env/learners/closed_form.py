@@ -90,8 +90,11 @@ class Distribution(ABC):
         """Actions (B, A) from the actor's output (B, out) and what `noise` returned for one step."""
 
     @abstractmethod
-    def noise(self, shape: tuple[int, ...]) -> Floats:
-        """Noise for `sample`, (*shape, width), from Torch's global generator."""
+    def noise(self, n_steps: int, n_envs: int) -> Floats:
+        """Noise for `sample`, (T, N, width), from Torch's global generator.
+
+        Drawn a step at a time, as SB3's policies draw it: the same state gives the same noise.
+        """
 
     @abstractmethod
     def log_prob(self, output: Floats, actions: Floats) -> Floats:
@@ -121,9 +124,9 @@ class Gaussian(Distribution):
         """See `Distribution.sample`."""
         return output + np.asarray(np.exp(self._log_std) * noise, np.float32)
 
-    def noise(self, shape: tuple[int, ...]) -> Floats:
+    def noise(self, n_steps: int, n_envs: int) -> Floats:
         """See `Distribution.noise`."""
-        return torch.randn(*shape, self._log_std.size).numpy()
+        return np.stack([torch.randn(n_envs, self._log_std.size).numpy() for _ in range(n_steps)])
 
     def log_prob(self, output: Floats, actions: Floats) -> Floats:
         """See `Distribution.log_prob`."""
@@ -159,10 +162,11 @@ class Categorical(Distribution):
         choices: Floats = np.argmax(output + noise, axis=1).astype(np.float32)
         return choices[:, None]
 
-    def noise(self, shape: tuple[int, ...]) -> Floats:
+    def noise(self, n_steps: int, n_envs: int) -> Floats:
         """See `Distribution.noise`."""
-        uniform = torch.empty(*shape, self._n_actions).exponential_()
-        gumbel: Floats = -uniform.log_().numpy()
+        # Torch samples by the arg max of p / q with q exponential; -log q is Gumbel.
+        q = [torch.empty(n_envs, self._n_actions).exponential_().numpy() for _ in range(n_steps)]
+        gumbel: Floats = -np.log(np.stack(q))
         return gumbel
 
     def log_prob(self, output: Floats, actions: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """The environment phase without overhead: the policy is frozen, so most of it is done at once.
 
 Step by step there is only what has to be: the actor's forward pass, the simulators, and the
-statistics that normalise the next observation. Noise is drawn before, values, log-probabilities,
+statistics that normalise the next observation. Noise is drawn before; values, log-probabilities,
 bootstraps, rewards' normalisation and advantages are computed after, for the whole phase. The
 rollout buffer, VecNormalize and the algorithm's counters end as SB3's `collect_rollouts` leaves
 them.
@@ -123,7 +123,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     simulated = _Simulated(dummy, n_steps)
     time_limits: list[tuple[int, int, Floats]] = []
 
-    noise = policy.distribution.noise((n_steps, n_envs))
+    noise = policy.distribution.noise(n_steps, n_envs)
     for t in range(n_steps):
         observations[t] = current
         action = policy.distribution.sample(policy.policy_output(current.reshape(n_envs, -1)), noise[t])
