@@ -260,17 +260,14 @@ def run(backend, seed=0, **kwargs):
 
 
 @pytest.mark.parametrize(
-    ("task", "phases"),
-    [
-        ("PPO-Pendulum", 3),
-        ("PPO-CartPole", 3),
-        ("A2C-Pendulum", 3),
-        ("A2C-CartPole", 3),
-        ("PPO-HalfCheetah", 1),
-    ],
+    "task", ["PPO-Pendulum", "PPO-CartPole", "PPO-MountainCarContinuous", "A2C-Pendulum", "A2C-CartPole"]
 )
-def test_the_first_phases_of_a_run_follow_sb3s_arithmetic(task, phases):
-    """The same noise, minibatches and updates; rounding differs, and grows fastest where feet hit ground."""
+def test_the_first_phases_of_a_run_follow_sb3s_arithmetic(task):
+    """The same noise, minibatches and updates; only rounding differs.
+
+    Simulators with contacts multiply a difference of 1e-7 to 1 within a hundred steps, so they are
+    compared phase by phase on given noise instead.
+    """
 
     def first_phases(backend):
         env = gym.make(
@@ -284,7 +281,7 @@ def test_the_first_phases_of_a_run_follow_sb3s_arithmetic(task, phases):
         env.action_space.seed(0)
         env.reset(seed=0)
         seen = []
-        for _ in range(phases):
+        for _ in range(3):
             obs, reward, _, _, info = env.step(env.action_space.sample())
             env.reset()
             seen.append((obs, reward, info["phase_stats"]["loss"], info["phase_stats"]["lengths"]))
