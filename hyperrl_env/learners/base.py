@@ -20,7 +20,7 @@ from torch import Tensor
 
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyper_state import GradientHistory
-from hyperrl_env.learners.last_good import LONGEST_STEP, LastGoodState, is_bounded, room
+from hyperrl_env.learners.last_good import LONGEST_STEP, LastGoodState, is_plain, room
 
 
 class RecordedPhase(NamedTuple):
@@ -299,7 +299,7 @@ class InnerLearner(OnPolicyAlgorithm):
 
         Spares nearly every step the copy and the look at all parameters that certainty takes.
         """
-        if not is_bounded(self.policy.optimizer):
+        if not is_plain(self.policy.optimizer):
             return False
         self._room -= LONGEST_STEP * self.policy.optimizer.param_groups[0]["lr"]
         if not self._room >= 0:

@@ -14,7 +14,7 @@ from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.base import InnerLearner, RecordedPhase
 from hyperrl_env.learners.closed_form import ActorCritic, Floats
 from hyperrl_env.learners.flat import FlatParameters, flat_optimizer
-from hyperrl_env.learners.last_good import LastGoodState, is_bounded, room
+from hyperrl_env.learners.last_good import LastGoodState, is_plain, room
 from hyperrl_env.learners.lean_rollout import collect_lean, is_lean
 from hyperrl_env.learners.ppo import PPOLearner
 
@@ -69,7 +69,7 @@ class CompiledLearner(InnerLearner):
     def _setup_model(self) -> None:
         super()._setup_model()
         self._actor_critic = None
-        if ActorCritic.fits(self.policy) and is_bounded(self.policy.optimizer):
+        if ActorCritic.fits(self.policy) and is_plain(self.policy.optimizer):
             self._flat = FlatParameters(self.policy)
             self._flat_optimizer = flat_optimizer(self.policy.optimizer, self._flat)
             self._actor_critic = ActorCritic(self.policy, self._flat)

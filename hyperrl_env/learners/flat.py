@@ -62,7 +62,7 @@ class FlatOptimizer(ABC):
     """Does the steps of a Torch optimiser on flat arrays, which are that optimiser's state too.
 
     Args:
-        optimizer: Adam or RMSprop for which `last_good.is_bounded`, not stepped yet.
+        optimizer: Adam or RMSprop for which `last_good.is_plain`, not stepped yet.
         flat: Its parameters.
         buffers: Torch's names of the moments that it keeps.
     """

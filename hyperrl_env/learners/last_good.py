@@ -9,7 +9,6 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 LARGEST_WEIGHT = 1e8
 LARGEST_LOG_STD = 20.0
 
-
 # No step of Adam or RMSprop, as Torch and SB3 set their decay rates, moves a parameter by more than
 # (1 - beta1) / sqrt(1 - beta2) = 3.2 or 1 / sqrt(1 - alpha) = 10 learning rates (Kingma and Ba 2015, 2.1).
 LONGEST_STEP = 10.0
@@ -29,14 +28,14 @@ def room(policy: ActorCriticPolicy) -> float:
     return min(LARGEST_WEIGHT - largest, LARGEST_LOG_STD - spread) if largest <= LARGEST_WEIGHT else -1.0
 
 
-def is_bounded(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether `LONGEST_STEP` holds for the optimiser."""
+def is_plain(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the optimiser is Adam or RMSprop without extras, for which `LONGEST_STEP` holds."""
     group = optimizer.param_groups[0]
-    if group["weight_decay"]:
+    if len(optimizer.param_groups) > 1 or group["weight_decay"] or group["maximize"]:
         return False
     if type(optimizer) is torch.optim.Adam:
         beta1, beta2 = group["betas"]
-        return bool(1 - beta1 <= LONGEST_STEP * (1 - beta2) ** 0.5)
+        return not group["amsgrad"] and bool(1 - beta1 <= LONGEST_STEP * (1 - beta2) ** 0.5)
     plain = type(optimizer) is torch.optim.RMSprop and not group["centered"] and not group["momentum"]
     return plain and bool((1 - group["alpha"]) ** -0.5 <= LONGEST_STEP * (1 + 1e-9))
 

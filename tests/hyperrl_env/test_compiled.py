@@ -307,7 +307,16 @@ def test_auto_is_compiled_where_it_fits():
     assert not run("eager")[1].learner.compiled
 
 
-@pytest.mark.parametrize("policy", [{"policy_kwargs": {"activation_fn": torch.nn.ELU}}, {"use_sde": True}])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"policy_kwargs": {"activation_fn": torch.nn.ELU}},
+        {"policy_kwargs": {"optimizer_kwargs": {"amsgrad": True}}},
+        {"policy_kwargs": {"optimizer_kwargs": {"weight_decay": 1e-2}}},
+        {"policy_kwargs": {"optimizer_class": torch.optim.SGD}},
+        {"use_sde": True},
+    ],
+)
 def test_what_has_no_closed_form_is_trained_by_sb3s_arithmetic(policy):
     settings = {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "learning_rate": LinearSchedule(1e-3, 0, 1)}
     eager, compiled = (
