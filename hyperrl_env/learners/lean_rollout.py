@@ -9,6 +9,7 @@ them.
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -119,7 +120,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     box = action_space if isinstance(action_space, spaces.Box) else None
     current = np.asarray(model._last_obs, np.float32)
     observations = np.empty((n_steps, *current.shape), np.float32)
-    actions = np.empty((n_steps, n_envs, 1 if box is None else box.shape[0]), np.float32)
+    actions = np.empty((n_steps, n_envs, 1 if box is None else math.prod(box.shape)), np.float32)
     simulated = _Simulated(dummy, n_steps)
     time_limits: list[tuple[int, int, Floats]] = []
 
@@ -131,7 +132,8 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         if box is None:
             cut = simulated.step(t, action[:, 0].astype(np.int64))
         else:
-            cut = simulated.step(t, np.minimum(np.maximum(action, box.low), box.high))
+            shaped = action.reshape(n_envs, *box.shape)
+            cut = simulated.step(t, np.minimum(np.maximum(shaped, box.low), box.high))
         if statistics is None:
             current = simulated.observations.astype(np.float32)
             time_limits += [(t, i, np.asarray(last, np.float32)) for i, last in cut]

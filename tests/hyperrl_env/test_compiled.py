@@ -9,6 +9,7 @@ import torch
 from stable_baselines3.common.utils import LinearSchedule
 
 import hyperrl_env  # noqa: F401 - registers the ids
+from hyperrl_env import Hyperparameter
 from hyperrl_env.inner_envs import make_inner_envs
 from hyperrl_env.learners import learner_class, make_learner
 from hyperrl_env.scan import discounted_sums
@@ -127,6 +128,24 @@ def test_every_update_hyperparameter_does_the_same(algorithm, env_id, name):
             assert compiled.update_statistics()[key] == pytest.approx(expected, rel=1e-3, abs=1e-5), key
 
 
+class Matrices(gym.Env):
+    """Observations and actions are matrices; the reward tells them apart."""
+
+    observation_space = gym.spaces.Box(-1, 1, (3, 2), np.float32)
+    action_space = gym.spaces.Box(-0.5, 0.5, (2, 2), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.observation_space.low * 0.1, {}
+
+    def step(self, action):
+        assert action.shape == (2, 2)
+        self.t += 1
+        reward = float((action * [[1, 2], [3, 4]]).sum())
+        return np.full((3, 2), np.sin(self.t), np.float32), reward, self.t == 9, self.t == 7, {}
+
+
 class GivenNoise:
     """Replaces a learner's draws: SB3's policy and the closed form get the same noise, step by step."""
 
@@ -152,6 +171,22 @@ class GivenNoise:
 
     def sample_compiled(self, learner):
         learner._actor_critic.distribution.noise = lambda n_steps, n_envs: self.noise
+
+
+def test_matrices_as_observations_and_actions():
+    eager, compiled = (
+        make("A2C", backend, Matrices, 2, True, n_steps=20) for backend in ("eager", "compiled")
+    )
+    assert compiled.compiled
+    for learner in (eager, compiled):
+        torch.manual_seed(0)
+        learner.environment_phase()
+    for name in BUFFER:
+        a, b = getattr(eager.rollout_buffer, name), getattr(compiled.rollout_buffer, name)
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=name)
+    for learner in (eager, compiled):
+        learner.policy_update({})
+    assert_close(eager, compiled, 1e-4)
 
 
 @pytest.mark.parametrize("normalize", [True, False])
@@ -348,3 +383,72 @@ def test_discounted_sums_are_those_of_a_loop(shape):
     for t in reversed(range(shape[0])):
         y = expected[t] = terms[t] + factors[t] * y
     np.testing.assert_allclose(discounted_sums(terms, factors), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("learning_rate", [1e3, 1e38])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+def test_a_step_that_would_ruin_the_policy_is_refused(algorithm, learning_rate, env_id):
+    env = gym.make(
+        f"HyperRL-{algorithm}-v0",
+        env_id=env_id,
+        total_env_steps=200,
+        backend="compiled",
+        search_space=[Hyperparameter("learning_rate", values=(learning_rate,))],
+        learner_kwargs={"n_steps": 20, **({"batch_size": 10, "n_epochs": 2} if algorithm == "PPO" else {})},
+    )
+    _, info = env.reset(seed=0)
+    refused = False
+    while not info["run_finished"]:
+        obs, reward, terminated, truncated, info = env.step(1)
+        refused |= info["diverged"]
+        assert np.isfinite(obs).all()
+        assert np.isfinite(reward)
+        if (terminated or truncated) and not info["run_finished"]:
+            env.reset()
+    assert refused or learning_rate == 1e3
+
+
+def test_a_refused_update_leaves_everything_as_it_was():
+    learner = make("PPO", "compiled", **PPO_SMALL)
+    learner.environment_phase()
+    learner.policy_update({})
+    before = {name: tensor.clone() for name, tensor in tensors(learner).items()}
+    learner._rollout["advantages"][:] = np.nan
+    learner.policy_update({})
+    assert learner.updates_refused == 1
+    learner._rollout["advantages"][:] = 1.0
+    learner.policy_update({"learning_rate": 1e30})
+    assert learner.updates_refused == 2
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tensors(learner).items())
+
+
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("name", ["gamma", "gae_lambda", "n_steps", "n_epochs"])
+def test_every_phase_hyperparameter_acts_on_the_next_phase(algorithm, name):
+    if name not in learner_class(algorithm, "eager").offered:
+        return
+
+    def weights(action):
+        env = gym.make(
+            f"HyperRL-{algorithm}-Pendulum-v0",
+            total_env_steps=10_000,
+            n_envs=2,
+            backend="compiled",
+            search_space=[name],
+            decision="phase",
+            learner_kwargs={"n_steps": 32},
+        )
+        env.reset(seed=0)
+        for chosen in (env.unwrapped.default_action, action, env.unwrapped.default_action):
+            before = env.unwrapped.learner.values_in_force()[name]
+            assert env.unwrapped.learner.compiled
+            env.step(chosen)
+            env.reset()
+        assert len(env.unwrapped.learner.rollout_buffer.rewards.reshape(-1)) == 64
+        return before, torch.cat([p.detach().flatten() for p in env.unwrapped.learner.policy.parameters()])
+
+    (low, some), (high, others), (same, again) = weights(0), weights(2), weights(0)
+    assert low == same < high
+    assert torch.equal(some, again)
+    assert not torch.equal(some, others)
