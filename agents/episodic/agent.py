@@ -42,6 +42,7 @@ class EpisodicControlAgent(HyperAgent):
         k_write: Neighbours that a write moves.
         beta: Writing rate.
         rule: "average" (Eq. 4) or "max" (the best return is kept).
+        kernel_delta: Of the similarity 1 / (squared distance + delta).
         embedding: "vae" (learned, with C) or "random".
         key_dim: Length of the keys.
         epsilon_start: Exploration rate at the start of the run.
@@ -49,6 +50,7 @@ class EpisodicControlAgent(HyperAgent):
         epsilon_fraction: See `epsilon_end`.
         write_interval: Every so many steps of a learning episode, from its first, are written, and
             its last. Default: 20 on MuJoCo and generic ids, 10 on Box2D and classic tasks.
+        vae_hidden: Width of the VAE's hidden layers. Default: D/4, a quarter of the hyper-state.
         vae_probability: Probability, per learning episode, of a training step of the VAE.
         vae_batch_size: Hyper-states per training step.
         vae_learning_rate: Adam's.
@@ -73,12 +75,14 @@ class EpisodicControlAgent(HyperAgent):
         k_write: int = 3,
         beta: float = 0.5,
         rule: Literal["average", "max"] = "average",
+        kernel_delta: float = 1e-3,
         embedding: Literal["vae", "random"] = "vae",
         key_dim: int = 32,
         epsilon_start: float = 1.0,
         epsilon_end: float = 0.01,
         epsilon_fraction: float = 0.5,
         write_interval: int | None = None,
+        vae_hidden: int | None = None,
         vae_probability: float = 0.1,
         vae_batch_size: int = 8,
         vae_learning_rate: float = 1e-3,
@@ -96,6 +100,8 @@ class EpisodicControlAgent(HyperAgent):
         self._write_interval = family_interval if write_interval is None else write_interval
         if self._write_interval < 1:
             raise ValueError(f"write_interval must be at least 1, not {write_interval}.")
+        if vae_hidden is not None and vae_hidden < 1:
+            raise ValueError(f"vae_hidden must be at least 1, not {vae_hidden}.")
         if not 0 <= vae_probability <= 1:
             raise ValueError(f"vae_probability must lie in [0, 1], not {vae_probability}.")
         if not 1 <= vae_batch_size <= vae_buffer_size:
@@ -111,12 +117,14 @@ class EpisodicControlAgent(HyperAgent):
             k_write=k_write,
             beta=beta,
             rule=rule,
+            delta=kernel_delta,
         )
         self.embedding: Embedding
         if embedding == "vae":
             self.embedding = VAEEmbedding(
                 self.env.projector,
                 key_dim,
+                hidden=max(self.env.projector.state_size // 4, 1) if vae_hidden is None else vae_hidden,
                 learning_rate=vae_learning_rate,
                 batch_size=vae_batch_size,
                 buffer_size=vae_buffer_size,

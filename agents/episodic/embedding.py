@@ -107,16 +107,16 @@ def evidence_lower_bound(target: Tensor, reconstruction: Tensor, mean: Tensor, l
 
 
 class VAE(nn.Module):
-    """Encoder D -> D/4 -> 2K, decoder mirrored, tanh between.
+    """Encoder D -> hidden -> 2K, decoder mirrored, tanh between.
 
     Args:
         state_size: D.
         latent_dim: K.
+        hidden: Width of the hidden layer.
     """
 
-    def __init__(self, state_size: int, latent_dim: int) -> None:
+    def __init__(self, state_size: int, latent_dim: int, hidden: int) -> None:
         super().__init__()
-        hidden = max(state_size // 4, latent_dim)
         self.encoder = nn.Sequential(
             nn.Linear(state_size, hidden), nn.Tanh(), nn.Linear(hidden, 2 * latent_dim)
         )
@@ -134,6 +134,7 @@ class VAEEmbedding(Embedding):
     Args:
         projector: The environment's projector, whose C is trained too.
         key_dim: The latent dimension.
+        hidden: Width of the encoder's hidden layer and of the decoder's.
         learning_rate: Adam's.
         batch_size: Hyper-states per training step.
         buffer_size: How many of the latest raw hyper-states are kept to train on.
@@ -145,6 +146,7 @@ class VAEEmbedding(Embedding):
         projector: HyperStateProjector,
         key_dim: int,
         *,
+        hidden: int,
         learning_rate: float,
         batch_size: int,
         buffer_size: int,
@@ -154,7 +156,7 @@ class VAEEmbedding(Embedding):
         self.projector = projector
         self.batch_size = batch_size
         with RandomState(seed).swapped_in():
-            self.vae = VAE(projector.state_size, key_dim)
+            self.vae = VAE(projector.state_size, key_dim, hidden)
         self._generator = torch.Generator().manual_seed(seed)
         parameters = [*self.vae.parameters(), *projector.parameters()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)

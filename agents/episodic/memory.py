@@ -21,9 +21,9 @@ LOWER_HALF, UPPER_HALF = np.uint64(2**32 - 1), np.uint64(32)
 INFINITY_BITS = np.uint64(np.float32(np.inf).view(np.uint32)) << UPPER_HALF
 
 
-def similarity(squared_distances: Float32s) -> Float64s:
-    """Sim(i, k) = 1 / (||phi(s_i) - phi(s_k)||^2 + 1e-3), the kernel of Pritzel et al. 2017, Eq. 5."""
-    return 1.0 / (squared_distances.astype(np.float64) + 1e-3)
+def similarity(squared_distances: Float32s, delta: float = 1e-3) -> Float64s:
+    """Sim(i, k) = 1 / (||phi(s_i) - phi(s_k)||^2 + delta), the kernel of Pritzel et al. 2017, Eq. 5."""
+    return 1.0 / (squared_distances.astype(np.float64) + delta)
 
 
 def average(values: Float64s, similarities: Float64s) -> Float64s:
@@ -87,6 +87,7 @@ class EpisodicMemory:
         beta: Writing rate in (0, 1].
         rule: `"average"` (Eq. 4), or `"max"` (Blundell et al. 2016: the best value at exactly this key is
             kept and no neighbour moves).
+        delta: Of the kernel, > 0: the squared distance below which keys count as one.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -101,6 +102,7 @@ class EpisodicMemory:
         k_write: int = 3,
         beta: float = 0.5,
         rule: Rule = "average",
+        delta: float = 1e-3,
     ) -> None:
         self.key_dim = _integer("key_dim", key_dim)
         self.n_actions = _integer("n_actions", n_actions)
@@ -111,7 +113,9 @@ class EpisodicMemory:
             raise ValueError(f"beta must be in (0, 1], got {beta!r}")
         if rule not in get_args(Rule):
             raise ValueError(f"rule must be one of {', '.join(get_args(Rule))}; got {rule!r}")
-        self.beta, self.rule = float(beta), rule
+        if not 0.0 < delta < math.inf:
+            raise ValueError(f"delta must be positive and finite, got {delta!r}")
+        self.beta, self.rule, self.delta = float(beta), rule, float(delta)
         # Zeros on the right change no distance. faiss takes some narrow rows in blocks, which round
         # differently from the rows left over: equal keys would not be equally near.
         width = math.ceil(self.key_dim / 16) * 16
@@ -163,7 +167,7 @@ class EpisodicMemory:
         actions, starts, slots = self._groups
         distances = squared_distances(padded, self._keys[: len(self)])
         nearest, distances = nearest_per_group(distances[slots], starts, self.k_read)
-        q[actions] = average(self._values[slots[nearest]], similarity(distances))
+        q[actions] = average(self._values[slots[nearest]], similarity(distances, self.delta))
         return q
 
     def write(self, key: ArrayLike, action: int | np.integer[Any], value: float) -> None:
@@ -222,7 +226,7 @@ class EpisodicMemory:
         vars(self).update(vars(loaded))
 
     def _settings(self) -> dict[str, Any]:
-        names = ("key_dim", "n_actions", "capacity", "k_read", "k_write", "beta", "rule")
+        names = ("key_dim", "n_actions", "capacity", "k_read", "k_write", "beta", "rule", "delta")
         return {name: getattr(self, name) for name in names}
 
     def _add(self, padded: Float32s, action: int, value: float) -> None:
@@ -242,7 +246,7 @@ class EpisodicMemory:
         distances = squared_distances(padded, self._keys[slots])
         nearest, distances = nearest_per_group(distances, np.array([0]), self.k_write)
         neighbours = slots[nearest[:, 0]]
-        similarities = similarity(distances[:, 0])
+        similarities = similarity(distances[:, 0], self.delta)
         self._values[neighbours] = moved(self._values[neighbours], similarities, value, self.beta)
 
     def _slots_by_age(self) -> NDArray[np.intp]:

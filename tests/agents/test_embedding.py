@@ -12,7 +12,7 @@ from hyperrl_env.hyper_state import HyperStateProjector
 
 
 def vae_embedding(projector: HyperStateProjector, **kwargs) -> VAEEmbedding:
-    settings = {"learning_rate": 1e-3, "batch_size": 8, "buffer_size": 1000, "seed": 0}
+    settings = {"hidden": 800, "learning_rate": 1e-3, "batch_size": 8, "buffer_size": 1000, "seed": 0}
     return VAEEmbedding(projector, 32, **{**settings, **kwargs})
 
 

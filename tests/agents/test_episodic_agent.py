@@ -135,6 +135,19 @@ def test_a_restored_agent_goes_on_as_the_original():
     assert [original.act(o, info) for o in observations] == [restored.act(o, info) for o in observations]
 
 
+def test_the_constants_are_those_of_the_paper_where_nothing_is_said():
+    agent = agents.make("epgt", gym.make("HyperRL-PPO-HalfCheetah-v0"))
+    memory, vae = agent.memory, agent.embedding.vae
+    assert (memory.k_read, memory.k_write, memory.beta, memory.rule) == (3, 3, 0.5, "average")
+    assert memory.delta == 1e-3
+    assert [layer.weight.shape for layer in (*vae.encoder, *vae.decoder) if hasattr(layer, "weight")] == [
+        (810, 3241),
+        (64, 810),
+        (810, 32),
+        (3241, 810),
+    ]
+
+
 def test_capacity_and_interval_follow_the_family():
     from_mujoco = agents.make("epgt", gym.make("HyperRL-PPO-HalfCheetah-v0"))
     from_box2d = agents.make("epgt", gym.make("HyperRL-PPO-BipedalWalker-v0"))
@@ -154,6 +167,8 @@ def test_capacity_and_interval_follow_the_family():
         ({"rule": "median"}, "rule"),
         ({"capacity": 0}, "capacity"),
         ({"beta": 0.0}, "beta"),
+        ({"kernel_delta": 0.0}, "delta"),
+        ({"vae_hidden": 0}, "vae_hidden"),
     ],
 )
 def test_arguments_out_of_range_are_refused(kwargs, message):

@@ -19,6 +19,7 @@ SETTINGS = {
     "k_write": 2,
     "beta": 0.5,
     "rule": "average",
+    "delta": 1e-3,
 }
 
 
