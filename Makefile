@@ -7,6 +7,8 @@ RUN_ID ?= HyperRL-PPO-HalfCheetah-v0
 AGENT ?= epgt
 SEED ?= 0
 TOTAL_ENV_STEPS ?= 500000
+# Episodic control's embedding is large enough for two threads to be worth it.
+THREADS ?= 2
 OUT ?= runs/$(RUN_ID)-$(AGENT)-$(SEED)-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: run test lint setup clean
@@ -20,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 run: $(READY)
-	$(BIN)/hyperrl train $(RUN_ID) --agent $(AGENT) --seed $(SEED) --total-env-steps $(TOTAL_ENV_STEPS) --out $(OUT)
+	$(BIN)/hyperrl train $(RUN_ID) --agent $(AGENT) --seed $(SEED) --total-env-steps $(TOTAL_ENV_STEPS) --threads $(THREADS) --out $(OUT)
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2

@@ -85,8 +85,8 @@ class TrainingRun:
             "diverged" (every update of a whole phase was refused).
         """
         torch.set_num_threads(self.config.threads)
-        # NumPy's too: on networks of this size its threads would mostly wait for each other.
-        with closing(self._env), threadpool_limits(self.config.threads):
+        # NumPy multiplies small matrices only, where threads would mostly wait for each other.
+        with closing(self._env), threadpool_limits(1, user_api="blas"):
             self.progress.start()
             obs, info = self._env.reset(seed=self.config.seed)
             self._actions = ActionLog(self._inner.search_space, list(info["hyperparameters"]))
