@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agents.base import HyperAgent, Observation
 from agents.episodic.embedding import Embedding, RandomEmbedding, VAEEmbedding
 from agents.episodic.memory import EpisodicMemory
+from hyperrl_env.learners import InnerLearner
 
 # (capacity N_mem, write interval) by the family of the task, from the paper's released code.
 _FAMILY_SETTINGS = {"mujoco": (10_000, 20), "box2d": (5_000, 10), "classic": (5_000, 10)}
@@ -135,10 +136,15 @@ class EpisodicControlAgent(HyperAgent):
         self._epsilon = (epsilon_start, epsilon_end, epsilon_fraction)
         self.epsilon = epsilon_start
         self._vae_probability = vae_probability
+        self._learner: InnerLearner | None = None
         self._begin_episode()
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """See `HyperAgent.act`. Epsilon-greedy over the actions that the memory knows (line 5)."""
+        if self._learner not in (None, self.env.learner):
+            # A new run began in the middle of an episode, which therefore has no return.
+            self._begin_episode()
+        self._learner = self.env.learner
         start, end, fraction = self._epsilon
         self.epsilon = linear_epsilon(start, end, info["env_steps"] / self.env.total_env_steps, fraction)
         if self._is_written(len(self._rewards)) and isinstance(self.embedding, VAEEmbedding):

@@ -82,6 +82,29 @@ def test_an_episode_cut_short_by_the_budget_is_not_written():
     assert len(agent.memory) == 2
 
 
+def test_an_episode_cut_by_a_new_run_is_not_written():
+    env = ppo_env()
+    agent = agents.make("epgt", env, seed=0, write_interval=1, embedding="random")
+    written = []
+    agent.memory.write = lambda key, action, value: written.append(value)
+    obs, info = env.reset(seed=0)
+    for _ in range(3):
+        action = agent.act(obs, info)
+        next_obs, reward, terminated, truncated, info = env.step(action)
+        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
+        obs = next_obs
+    assert not terminated
+    steps = []
+    obs, info = env.reset(options={"new_run": True})
+    while not steps or not steps[-1]:
+        action = agent.act(obs, info)
+        next_obs, reward, terminated, truncated, info = env.step(action)
+        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
+        obs = next_obs
+        steps.append(terminated)
+    assert len(written) == len(steps)
+
+
 def act_many(agent, obs, env_steps, n=200):
     return {int(agent.act(obs, {"env_steps": env_steps})) for _ in range(n)}
 
