@@ -82,7 +82,6 @@ class InnerRun:
     """
 
     def __init__(self, config: RunConfig, seed: int) -> None:
-        self.seed = seed
         self.phase = 0
         self._total_env_steps = config.total_env_steps
         self._random_state = RandomState(seed)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 Floats = NDArray[np.float32]
 
@@ -51,11 +51,24 @@ class FlatParameters:
             start += parameter.numel()
         raise KeyError(name)
 
-    def share(self, optimizer: torch.optim.Optimizer, buffers: Mapping[str, Floats], step: Tensor) -> None:
-        """Makes flat arrays and a step counter the state of a Torch optimiser of these parameters."""
-        for name, parameter in self._parameters.items():
+    def share(self, optimizer: torch.optim.Optimizer, buffers: Mapping[str, Floats]) -> Floats:
+        """Makes flat arrays the state of a Torch optimiser of these parameters.
+
+        Args:
+            optimizer: The optimiser.
+            buffers: Its moments (P,) by Torch's names.
+
+        Returns:
+            The steps counted for each parameter tensor, shared with the optimiser; Torch counts
+            each on its own.
+        """
+        counts: Floats = np.zeros(len(self._parameters), np.float32)
+        for (name, parameter), count in zip(
+            self._parameters.items(), torch.from_numpy(counts).unbind(), strict=True
+        ):
             state = {key: torch.from_numpy(self.view(flat, name)) for key, flat in buffers.items()}
-            optimizer.state[parameter] = {"step": step, **state}
+            optimizer.state[parameter] = {"step": count, **state}
+        return counts
 
 
 class FlatOptimizer(ABC):
@@ -72,13 +85,11 @@ class FlatOptimizer(ABC):
         self._values, self._gradients = flat.values, flat.gradients
         self._moments = np.zeros((len(buffers), flat.values.size), np.float32)
         self._scratch = np.empty_like(flat.values)
-        self._count = np.zeros((), np.float32)
-        step = torch.from_numpy(self._count)
-        flat.share(optimizer, dict(zip(buffers, self._moments, strict=True)), step)
+        self._counts = flat.share(optimizer, dict(zip(buffers, self._moments, strict=True)))
 
     def step(self) -> None:
         """One step with the learning rate of Torch's optimiser."""
-        self._count += 1
+        self._counts += 1
         self._advance(self._group["lr"])
 
     @abstractmethod
@@ -93,7 +104,7 @@ class FlatAdam(FlatOptimizer):
         super().__init__(optimizer, flat, "exp_avg", "exp_avg_sq")
 
     def _advance(self, learning_rate: float) -> None:
-        (beta1, beta2), t = self._group["betas"], float(self._count)
+        (beta1, beta2), t = self._group["betas"], float(self._counts[0])
         g, (m, v), x = self._gradients, self._moments, self._scratch
         np.subtract(g, m, out=x)
         x *= 1 - beta1

@@ -452,3 +452,25 @@ def test_every_phase_hyperparameter_acts_on_the_next_phase(algorithm, name):
     assert low == same < high
     assert torch.equal(some, again)
     assert not torch.equal(some, others)
+
+
+@pytest.mark.parametrize(("algorithm", "kwargs"), [("PPO", PPO_SMALL), ("A2C", {"n_steps": 16})])
+def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, kwargs, tmp_path):
+    """SB3's own `train()`, on the live model and on one saved and loaded, as after eager updates."""
+    eager, compiled = twins(algorithm, **kwargs)
+    for learner in (eager, compiled):
+        learner.policy_update({})
+    compiled.save(tmp_path / "model.zip")
+    loaded = type(eager).load(tmp_path / "model.zip")
+    loaded.rollout_buffer = copy.deepcopy(eager.rollout_buffer)
+    for model in (eager, compiled, loaded):
+        model.set_logger(eager.logger)
+        np.random.seed(1)
+        model.train()
+    assert_close(eager, compiled, 1e-4)
+    a, b = (m.policy.optimizer.state_dict()["state"] for m in (eager, loaded))
+    for i in a:
+        for name, tensor in a[i].items():
+            np.testing.assert_allclose(tensor, b[i][name], rtol=1e-3, atol=1e-7)
+    for p, q in zip(eager.policy.parameters(), loaded.policy.parameters(), strict=True):
+        np.testing.assert_allclose(p.detach(), q.detach(), rtol=1e-4, atol=1e-6)
