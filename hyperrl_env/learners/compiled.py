@@ -159,7 +159,7 @@ class CompiledPPOLearner(CompiledLearner, PPOLearner):
         policy = self._actor_critic
         if policy is None:
             return super()._update_on(indices)
-        rollout = {name: column[indices] for name, column in self._rollout.items()}
+        rollout = {name: column.take(indices, axis=0) for name, column in self._rollout.items()}
         progress = self._current_progress_remaining
         advantages = rollout["advantages"]
         if self.normalize_advantage and len(advantages) > 1:
