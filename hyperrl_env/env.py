@@ -27,7 +27,7 @@ Observation = NDArray[np.float32]
 
 
 class HyperRLEnv(gym.Env[Observation, Any]):
-    """Chooses the hyperparameters of a PPO or A2C run, update by update, while it trains.
+    """Chooses the hyperparameters of a PPO, A2C or ACKTR run, update by update, while it trains.
 
     ## Description
 
@@ -118,7 +118,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     ## Arguments
 
     Args:
-        algorithm: "PPO" or "A2C". Set by the id.
+        algorithm: "PPO", "A2C" or "ACKTR". Set by the id.
         task: Whose settings to start from. Set by the id; None for the generic ids, which start
             from Stable-Baselines3's own defaults.
         env_id: Gymnasium id of the inner environment. Default: the task's.

@@ -97,8 +97,24 @@ DEFINITIONS: Mapping[str, Definition] = {
         scope="update", low=0, open_low=True, bins=(0.001, 0.002, 0.003),
     ),
     "damping": Definition(
-        effect="Damping of ACKTR's Fisher factors.",
+        effect="Added to the eigenvalues of ACKTR's Fisher matrix.",
         scope="update", low=0, open_low=True, scale="log", bins=(0.5, 1, 2), relative=True,
+    ),
+    "momentum": Definition(
+        effect="How much of its direction ACKTR keeps from update to update.",
+        scope="update", low=0, high=0.999, bins=(0.8, 0.9, 0.95),
+    ),
+    "weight_decay": Definition(
+        effect="Times the weights, added to ACKTR's gradient.",
+        scope="update", low=0, bins=(0, 1e-4, 1e-2),
+    ),
+    "stats_interval": Definition(
+        effect="Updates from one batch of ACKTR's Fisher statistics to the next.",
+        scope="update", low=1, integer=True, scale="log", bins=(1, 2, 4),
+    ),
+    "inversion_interval": Definition(
+        effect="Updates from one inversion of ACKTR's Fisher matrix to the next.",
+        scope="update", low=1, integer=True, scale="log", bins=(5, 10, 20),
     ),
     "gamma": Definition(
         effect="Discount factor of the advantages.",

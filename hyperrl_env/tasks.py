@@ -108,6 +108,8 @@ def _a2c_kwargs() -> dict[str, Any]:
 
 _PPO_PAPER = "paper, MuJoCo PPO"
 _PPO_OURS = "learner and search space: paper, MuJoCo PPO; budget: RL Zoo3"
+_ACKTR_ZOO = "after Stable-Baselines2's zoo; GAE lambda, budget: this project's choice"
+_ACKTR_OURS = "learner: Stable-Baselines2's ACKTR; environments, budget: this project's choice"
 _A2C_PAPER = "paper, A2C"
 _A2C_OURS = "learner: paper, A2C; number of environments, budget: this project's choice"
 
@@ -146,6 +148,47 @@ _A2C_BUDGETS: Mapping[str, tuple[int, int, str, str]] = {
 }
 
 
+def _acktr_kwargs() -> dict[str, Any]:
+    return {
+        "learning_rate": LinearSchedule(0.25, 0.0, 1.0),
+        "n_steps": 20,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "ent_coef": 0.0,
+        "vf_coef": 0.5,
+        "kl_clip": 0.001,
+        "damping": 0.01,
+        "momentum": 0.9,
+        "stats_interval": 1,
+        "inversion_interval": 10,
+    }
+
+
+# Task: budget of an ACKTR run, inner environments, learner settings that differ from `_acktr_kwargs`, source.
+_ACKTR_ROWS: Mapping[str, tuple[int, int, Mapping[str, Any], str]] = {
+    "HalfCheetah": (1_000_000, 16, {}, _ACKTR_OURS),
+    "Hopper": (1_000_000, 16, {}, _ACKTR_OURS),
+    "Walker2d": (1_000_000, 16, {}, _ACKTR_OURS),
+    "Swimmer": (1_000_000, 16, {}, _ACKTR_OURS),
+    "Ant": (10_000_000, 16, {}, _ACKTR_OURS),
+    "Humanoid": (10_000_000, 16, {}, _ACKTR_OURS),
+    "InvertedDoublePendulum": (1_000_000, 16, {}, _ACKTR_OURS),
+    "BipedalWalker": (5_000_000, 16, {"ent_coef": 0.001}, _ACKTR_ZOO),
+    "LunarLanderContinuous": (1_000_000, 16, {"ent_coef": 0.001}, _ACKTR_ZOO),
+    "MountainCarContinuous": (1_000_000, 16, {}, _ACKTR_ZOO),
+    "MountainCar": (1_000_000, 16, {}, _ACKTR_ZOO),
+    "CartPole": (200_000, 8, {}, _ACKTR_ZOO),
+    "Pendulum": (1_000_000, 8, {"gamma": 0.95}, _ACKTR_ZOO),
+}
+# Every other task is an Atari game: 128 steps of 32 environments.
+_ACKTR_ATARI: tuple[int, int, Mapping[str, Any], str] = (
+    10_000_000,
+    32,
+    {"n_steps": 128, "ent_coef": 0.01},
+    "paper, Atari ACKTR",
+)
+
+
 def _ppo(task: Task) -> Settings:
     budget, source = _PPO_BUDGETS[task.name]
     return Settings(_ppo_kwargs(), budget, 1, True, get_search_space("ppo-mujoco"), source, task.family)
@@ -156,15 +199,30 @@ def _a2c(task: Task) -> Settings:
     return Settings(_a2c_kwargs(), budget, n_envs, True, get_search_space(preset), source, task.family)
 
 
+def _acktr(task: Task) -> Settings:
+    budget, n_envs, kwargs, source = _ACKTR_ROWS.get(task.name, _ACKTR_ATARI)
+    return Settings(
+        {**_acktr_kwargs(), **kwargs},
+        budget,
+        n_envs,
+        task.name in _ACKTR_ROWS,
+        get_search_space("acktr"),
+        source,
+        task.family,
+    )
+
+
 SETTINGS: Mapping[tuple[str, str], Settings] = {
     **{("PPO", task.name): _ppo(task) for task in TASKS.values()},
     **{("A2C", task.name): _a2c(task) for task in TASKS.values()},
+    **{("ACKTR", task.name): _acktr(task) for task in TASKS.values()},
 }
 
 # For any environment of the user's: Stable-Baselines3's own settings, and what the paper schedules.
 GENERIC_SETTINGS: Mapping[str, Settings] = {
     "PPO": Settings(search_space=get_search_space("ppo-mujoco")),
     "A2C": Settings(search_space=get_search_space(["learning_rate"])),
+    "ACKTR": Settings(search_space=get_search_space("acktr"), source="this project's ACKTR's defaults"),
 }
 
 

@@ -34,6 +34,12 @@ SMALL = {
         "learner_kwargs": {"n_steps": 16, "batch_size": 8, "n_epochs": 2},
     },
     "A2C": {"backend": "eager", "env_id": "CartPole-v1", "total_env_steps": 15},
+    "ACKTR": {
+        "backend": "eager",
+        "env_id": "CartPole-v1",
+        "total_env_steps": 15,
+        "learner_kwargs": {"n_steps": 5},
+    },
 }
 
 

@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from hyperrl_env.hyperparameters import DEFINITIONS, definition
 from hyperrl_env.learners.a2c import A2CLearner
+from hyperrl_env.learners.acktr import ACKTR, ACKTRLearner
 from hyperrl_env.learners.base import InnerLearner
 from hyperrl_env.learners.compiled import CompiledA2CLearner, CompiledPPOLearner
 from hyperrl_env.learners.ppo import PPOLearner
@@ -20,8 +21,11 @@ from hyperrl_env.learners.ppo import PPOLearner
 LEARNERS: Mapping[tuple[str, str], type[InnerLearner]] = {
     ("PPO", "eager"): PPOLearner,
     ("A2C", "eager"): A2CLearner,
+    ("ACKTR", "eager"): ACKTRLearner,
     ("PPO", "compiled"): CompiledPPOLearner,
     ("A2C", "compiled"): CompiledA2CLearner,
+    # Eager too: `compiled` tells, and the environment warns.
+    ("ACKTR", "compiled"): ACKTRLearner,
 }
 
 
@@ -82,4 +86,13 @@ def make_learner(
     return cls(env=envs, seed=seed, device=device, **kwargs)
 
 
-__all__ = ["LEARNERS", "A2CLearner", "InnerLearner", "PPOLearner", "learner_class", "make_learner"]
+__all__ = [
+    "ACKTR",
+    "LEARNERS",
+    "A2CLearner",
+    "ACKTRLearner",
+    "InnerLearner",
+    "PPOLearner",
+    "learner_class",
+    "make_learner",
+]

@@ -9,10 +9,10 @@ from gymnasium import spaces
 from stable_baselines3 import A2C
 from torch.nn import functional
 
-from hyperrl_env.learners.base import InnerLearner
+from hyperrl_env.learners.whole_rollout import WholeRolloutLearner
 
 
-class A2CLearner(InnerLearner, A2C):
+class A2CLearner(WholeRolloutLearner, A2C):
     """SB3's A2C in single updates."""
 
     offered: ClassVar[tuple[str, ...]] = (
@@ -24,25 +24,6 @@ class A2CLearner(InnerLearner, A2C):
         "vf_coef",
         "max_grad_norm",
     )
-    _run_attributes: ClassVar[tuple[str, ...]] = (*InnerLearner._run_attributes, "_updated")
-
-    def _begin_update_phase(self) -> None:
-        self._updated = False
-
-    @property
-    def update_phase_finished(self) -> bool:
-        """See `InnerLearner.update_phase_finished`."""
-        return self._updated
-
-    @property
-    def update_position(self) -> float:
-        """See `InnerLearner.update_position`."""
-        return float(self._updated)
-
-    def _update(self) -> None:
-        self._updated = True
-        self._n_updates += 1
-        self._update_on_rollout()
 
     def _update_on_rollout(self) -> None:
         samples = next(self.rollout_buffer.get(batch_size=None))

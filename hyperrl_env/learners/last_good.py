@@ -30,13 +30,15 @@ def room(policy: ActorCriticPolicy) -> float:
 
 def is_plain(optimizer: torch.optim.Optimizer) -> bool:
     """Whether the optimiser is Adam or RMSprop without extras, for which `LONGEST_STEP` holds."""
+    if type(optimizer) not in (torch.optim.Adam, torch.optim.RMSprop):
+        return False
     group = optimizer.param_groups[0]
     if len(optimizer.param_groups) > 1 or group["weight_decay"] or group["maximize"]:
         return False
     if type(optimizer) is torch.optim.Adam:
         beta1, beta2 = group["betas"]
         return not group["amsgrad"] and bool(1 - beta1 <= LONGEST_STEP * (1 - beta2) ** 0.5)
-    plain = type(optimizer) is torch.optim.RMSprop and not group["centered"] and not group["momentum"]
+    plain = not group["centered"] and not group["momentum"]
     return plain and bool((1 - group["alpha"]) ** -0.5 <= LONGEST_STEP * (1 + 1e-9))
 
 

@@ -7,6 +7,7 @@ import sys
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.error import DependencyNotInstalled, InvalidAction, NameNotFound, ResetNeeded
 
 from hyperrl_env import HYPER_REWARDS, PRESETS, TASKS, HyperRLEnv
@@ -38,8 +39,8 @@ def test_an_unknown_task_lists_the_tasks():
 
 
 def test_an_unknown_algorithm_lists_the_algorithms():
-    refused(HyperRLEnv, "'SAC'", "PPO", "A2C", algorithm="SAC", env_id="CartPole-v1")
-    refused(learner_class, "'SAC'", "PPO", "A2C", algorithm="SAC", backend="eager")
+    refused(HyperRLEnv, "'SAC'", "PPO", "A2C", "ACKTR", algorithm="SAC", env_id="CartPole-v1")
+    refused(learner_class, "'SAC'", "PPO", "A2C", "ACKTR", algorithm="SAC", backend="eager")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,30 @@ def test_a_bad_argument(make_env, kwargs, parts):
 
 def test_two_inner_environments(scripted_env):
     refused(HyperRLEnv, "env_id", "env_fn", "not both", env_id="CartPole-v1", env_fn=scripted_env)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "parts"),
+    [
+        ({"search_space": ["clip_range"]}, ["'clip_range'", "kl_clip", "damping"]),
+        ({"backend": "fast"}, ["'fast'", "auto", "eager"]),
+        ({"learner_kwargs": {"kl_clp": 1e-3}}, ["'kl_clp'", "kl_clip", "inversion_interval"]),
+        ({"learner_kwargs": {"max_grad_norm": 1.0}}, ["'max_grad_norm'", "kl_clip"]),
+        ({"learner_kwargs": {"kl_clip": 0.0}}, ["kl_clip=0", "(0, inf"]),
+        ({"learner_kwargs": {"damping": -1}}, ["damping=-1", "(0, inf"]),
+        ({"learner_kwargs": {"momentum": 1}}, ["momentum=1", "[0, 0.999]"]),
+        ({"learner_kwargs": {"weight_decay": -1e-4}}, ["weight_decay=-0.0001", "[0, inf"]),
+        ({"learner_kwargs": {"stats_interval": 0}}, ["stats_interval=0", "integers", "[1, inf"]),
+        ({"learner_kwargs": {"inversion_interval": 1.5}}, ["inversion_interval=1.5", "integers"]),
+        (
+            {"learner_kwargs": {"policy_kwargs": {"optimizer_class": torch.optim.Adam}}},
+            ["K-FAC", "optimizer_class", "policy_kwargs"],
+        ),
+    ],
+    ids=str,
+)
+def test_a_bad_argument_of_acktr(make_env, kwargs, parts):
+    refused(make_env, *parts, name="ACKTR", **kwargs)
 
 
 @pytest.mark.parametrize("render_mode", ["rgb", "text"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from gymnasium.error import InvalidAction
 
-ALGORITHMS = ["PPO", "A2C"]
+ALGORITHMS = ["PPO", "A2C", "ACKTR"]
 BACKENDS = ["eager", "auto"]
 NORMALISED = {"env_id": "Pendulum-v1", "normalize": True, "n_envs": 2}
 

@@ -10,9 +10,10 @@ from hyperrl_env import Hyperparameter
 KWARGS = {
     "PPO": {"learner_kwargs": {"n_steps": 16, "batch_size": 8, "n_epochs": 2}, "total_env_steps": 64},
     "A2C": {"learner_kwargs": {"n_steps": 8}, "total_env_steps": 64},
+    "ACKTR": {"learner_kwargs": {"n_steps": 8}, "total_env_steps": 64},
 }
 ALGORITHMS = list(KWARGS)
-UPDATES = {"PPO": 4, "A2C": 1}
+UPDATES = {"PPO": 4, "A2C": 1, "ACKTR": 1}
 
 
 @pytest.fixture(params=ALGORITHMS)

@@ -1,6 +1,7 @@
 """With the default action at every step the learner ends with the bits of Stable-Baselines3's `learn()`.
 
-The other side of every comparison is built from Stable-Baselines3 alone.
+The other side of every comparison is built from Stable-Baselines3 alone; for ACKTR, which it does not
+have, from this project's `ACKTR` and its `learn()`.
 """
 
 from itertools import product
@@ -8,6 +9,7 @@ from itertools import product
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
@@ -15,9 +17,14 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
 
 from hyperrl_env import Hyperparameter
+from hyperrl_env.learners import ACKTR
 
-ALGORITHMS = {"PPO": PPO, "A2C": A2C}
-KWARGS = {"PPO": {"n_steps": 24, "batch_size": 8, "n_epochs": 3}, "A2C": {"n_steps": 7}}
+ALGORITHMS = {"PPO": PPO, "A2C": A2C, "ACKTR": ACKTR}
+KWARGS = {
+    "PPO": {"n_steps": 24, "batch_size": 8, "n_epochs": 3},
+    "A2C": {"n_steps": 7},
+    "ACKTR": {"n_steps": 7},
+}
 CARTPOLE, PENDULUM, HOPPER = "CartPole-v1", "Pendulum-v1", "Hopper-v5"
 DECAYED = LinearSchedule(1e-3, 0.0, 1.0)
 
@@ -114,6 +121,22 @@ def test_a2c_with_other_settings(same_bits, option):
     same_bits("A2C", PENDULUM, kwargs, n_envs=2, normalize=True, phases=6)
 
 
+ACKTR_OPTIONS = {
+    "intervals": {"stats_interval": 2, "inversion_interval": 3},
+    "advantage normalisation": {"normalize_advantage": True},
+    "coefficients": {"ent_coef": 0.03, "vf_coef": 0.9, "kl_clip": 0.01, "damping": 0.1, "momentum": 0.5},
+    "weight decay": {"weight_decay": 0.01, "stats_decay": 0.9},
+    "state-dependent exploration": {"use_sde": True},
+    "small network": {"policy_kwargs": {"net_arch": [5], "activation_fn": torch.nn.ReLU}},
+}
+
+
+@pytest.mark.parametrize("option", ACKTR_OPTIONS)
+def test_acktr_with_other_settings(same_bits, option):
+    kwargs = KWARGS["ACKTR"] | ACKTR_OPTIONS[option]
+    same_bits("ACKTR", PENDULUM, kwargs, n_envs=2, normalize=True, phases=7)
+
+
 @pytest.mark.parametrize(
     ("batch_size", "n_envs"),
     [
@@ -145,7 +168,11 @@ def test_early_stopping_by_target_kl(same_bits, env_id, n_envs):
 def test_every_action_mode_has_an_exact_default(same_bits, algorithm, action_mode):
     # Defaults that no float32 holds and that lie at no end of their bins; two of them decay.
     kwargs = KWARGS[algorithm] | {"learning_rate": LinearSchedule(7.1e-4, 0.0, 1.0), "gae_lambda": 0.937}
-    names = ["learning_rate", "gae_lambda", "gamma", "ent_coef", "vf_coef", "max_grad_norm", "n_steps"]
+    names = ["learning_rate", "gae_lambda", "gamma", "ent_coef", "vf_coef", "n_steps"]
+    if algorithm == "ACKTR":
+        names += ["kl_clip", "stats_interval", "inversion_interval", "momentum"]
+    else:
+        names += ["max_grad_norm"]
     if algorithm == "PPO":
         kwargs |= {"clip_range": LinearSchedule(0.23, 0.1, 1.0), "gamma": 0.981, "max_grad_norm": 0.37}
         names += ["clip_range", "batch_size", "n_epochs"]
@@ -243,6 +270,20 @@ A2C_TASK = {
     "rms_prop_eps": 1e-5,
     "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [64, 64]}},
 }
+ACKTR_TASK = {
+    "learning_rate": LinearSchedule(0.25, 0.0, 1.0),
+    "n_steps": 20,
+    "gamma": 0.99,
+    "gae_lambda": 0.95,
+    "ent_coef": 0.0,
+    "vf_coef": 0.5,
+    "kl_clip": 0.001,
+    "damping": 0.01,
+    "momentum": 0.9,
+    "stats_interval": 1,
+    "inversion_interval": 10,
+    "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [64, 64]}},
+}
 
 
 @pytest.mark.parametrize(
@@ -257,10 +298,12 @@ A2C_TASK = {
         ("A2C", "MountainCarContinuous", "MountainCarContinuous-v0", 1, {}),
         ("A2C", "MountainCar", "MountainCar-v0", 1, {}),
         ("A2C", "Pendulum", "Pendulum-v1", 8, {}),
+        ("ACKTR", "HalfCheetah", "HalfCheetah-v5", 16, {}),
+        ("ACKTR", "CartPole", "CartPole-v1", 8, {}),
     ],
 )
 def test_the_task_ids(make_env, bits_of, run_to_end, algorithm, task, env_id, n_envs, fewer):
-    kwargs = (PPO_TASK if algorithm == "PPO" else A2C_TASK) | fewer
+    kwargs = {"PPO": PPO_TASK, "A2C": A2C_TASK, "ACKTR": ACKTR_TASK}[algorithm] | fewer
     total = 3 * kwargs["n_steps"] * n_envs
     plain = plain_sb3(algorithm, env_id, kwargs, n_envs=n_envs, normalize=True, total=total, seed=11)
     hyper = make_env(

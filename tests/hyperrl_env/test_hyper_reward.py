@@ -139,7 +139,7 @@ def phases(env, n, action):
     return infos, rewards
 
 
-@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("truncated", [False, True], ids=["termination", "time limit"])
 def test_raw_rewards_make_the_reward_whatever_the_actions(scripted, algorithm, normalize, truncated):

@@ -134,11 +134,14 @@ def test_the_observation_is_the_projection_of_the_tensors(trained, steps):
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
-@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 def test_the_latest_gradients_come_first_and_unclipped(make_env, order, algorithm):
+    # ACKTR clips nothing: there they must be those before preconditioning.
+    clipped = {"n_steps": 5} if algorithm == "ACKTR" else {"max_grad_norm": 1e-3}
+    clipped |= TINY if algorithm == "PPO" else {}
     env = make_env(
         algorithm,
-        learner_kwargs={**(TINY if algorithm == "PPO" else {}), "max_grad_norm": 1e-3},
+        learner_kwargs=clipped,
         order=order,
         total_env_steps=1000,
         search_space=["ent_coef"],
@@ -187,7 +190,7 @@ def test_the_history_in_itself():
 
 
 @pytest.mark.parametrize("task", hyperrl_env.TASKS)
-@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 def test_the_size_is_the_formulas_for_every_task(make_env, algorithm, task):
     inner = gym.make(hyperrl_env.TASKS[task].env_id)
     if isinstance(inner.action_space, gym.spaces.Box):
@@ -197,7 +200,7 @@ def test_the_size_is_the_formulas_for_every_task(make_env, algorithm, task):
     else:
         rows = 263 + int(inner.action_space.n)  # no log_std
     inner.close()
-    few = {"n_steps": 8, "batch_size": 8} if algorithm == "PPO" else {}
+    few = {"n_steps": 8} | ({"batch_size": 8} if algorithm == "PPO" else {})
     env = make_env(f"HyperRL-{algorithm}-{task}-v0", learner_kwargs=few, n_envs=1, total_env_steps=8)
     assert env.observation_space.shape == (12 * rows + 1,)
     if task == "HalfCheetah":

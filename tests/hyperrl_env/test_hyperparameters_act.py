@@ -12,13 +12,21 @@ from stable_baselines3.common.utils import LinearSchedule
 from torch.nn import functional
 
 from hyperrl_env import DEFINITIONS, Hyperparameter
-from hyperrl_env.learners import A2CLearner, PPOLearner
+from hyperrl_env.learners import A2CLearner, ACKTRLearner, PPOLearner
 from hyperrl_env.learners.ppo import minibatch_stop
 
-LEARNERS = {"PPO": PPOLearner, "A2C": A2CLearner}
+LEARNERS = {"PPO": PPOLearner, "A2C": A2CLearner, "ACKTR": ACKTRLearner}
 KWARGS = {
-    "PPO": {"learning_rate": 3e-3, "n_steps": 32, "batch_size": 8, "n_epochs": 2},
-    "A2C": {"learning_rate": 1e-3, "n_steps": 8, "gae_lambda": 0.9},
+    "PPO": {"max_grad_norm": 1.0, "learning_rate": 3e-3, "n_steps": 32, "batch_size": 8, "n_epochs": 2},
+    "A2C": {"max_grad_norm": 1.0, "learning_rate": 1e-3, "n_steps": 8, "gae_lambda": 0.9},
+    "ACKTR": {
+        "learning_rate": 5e-3,
+        "n_steps": 8,
+        "gae_lambda": 0.9,
+        "weight_decay": 0.1,
+        "stats_interval": 2,
+        "inversion_interval": 2,
+    },
 }
 # A value below every default of KWARGS and one above it: the first and the last bin.
 VALUES = {
@@ -32,10 +40,16 @@ VALUES = {
     "ent_coef": (0.0, 0.5),
     "vf_coef": (0.1, 2.0),
     "max_grad_norm": (0.01, 5.0),
+    "kl_clip": (1e-5, 0.1),
+    "damping": (1e-3, 1.0),
+    "momentum": (0.0, 0.99),
+    "weight_decay": (0.0, 1.0),
+    "stats_interval": (1, 4),
+    "inversion_interval": (1, 4),
 }
 # Into the second update phase: at a later step, and for PPO in the middle of an epoch.
-COMMON = {"ent_coef": 0.01, "vf_coef": 0.5, "max_grad_norm": 1.0}
-STEPS_BEFORE = {"PPO": 8 + 6, "A2C": 3}
+COMMON = {"ent_coef": 0.01, "vf_coef": 0.5}
+STEPS_BEFORE = {"PPO": 8 + 6, "A2C": 3, "ACKTR": 4}
 MODES = ["discrete", "multi_discrete", "box"]
 EXTREMES = {
     "discrete": lambda space: (0, space.n - 1),
@@ -56,6 +70,12 @@ def test_the_scopes_are_the_promised_ones():
         "ent_coef",
         "vf_coef",
         "max_grad_norm",
+        "kl_clip",
+        "damping",
+        "momentum",
+        "weight_decay",
+        "stats_interval",
+        "inversion_interval",
     }
 
 
@@ -303,7 +323,7 @@ def test_the_loss_has_the_value_chosen(trained, monkeypatch, algorithm, name, ex
         assert getattr(model, name) == value
 
 
-@pytest.mark.parametrize("algorithm", LEARNERS)
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
 def test_the_gradient_is_clipped_to_the_norm(trained, algorithm):
     env = trained(algorithm, "max_grad_norm")
     smallest, largest = EXTREMES["discrete"](env.action_space)
@@ -315,6 +335,17 @@ def test_the_gradient_is_clipped_to_the_norm(trained, algorithm):
         assert not same(before, env.learner.gradient_history[0])
         assert clipped == pytest.approx(min(unclipped, norm), rel=1e-4)
         assert unclipped > 1.0, "this gradient tests no clipping"
+
+
+@pytest.mark.parametrize("extreme", [0, 1])
+@pytest.mark.parametrize(
+    "name", ["kl_clip", "damping", "momentum", "weight_decay", "stats_interval", "inversion_interval"]
+)
+def test_kfac_holds_the_value_chosen(trained, name, extreme):
+    env = trained("ACKTR", name)
+    step(env, EXTREMES["discrete"](env.action_space)[extreme])
+    (group,) = env.learner.policy.optimizer.param_groups
+    assert group[name] == getattr(env.learner.model, name) == VALUES[name][extreme]
 
 
 @pytest.mark.parametrize("decayed", [False, True])

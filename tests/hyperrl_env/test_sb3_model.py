@@ -7,10 +7,10 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecNormalize
 
-import hyperrl_env  # noqa: F401 - registers the ids
+from hyperrl_env.learners import ACKTR
 
 
-@pytest.mark.parametrize(("algorithm", "cls"), [("PPO", PPO), ("A2C", A2C)])
+@pytest.mark.parametrize(("algorithm", "cls"), [("PPO", PPO), ("A2C", A2C), ("ACKTR", ACKTR)])
 def test_save_load_predict_evaluate_and_learn(algorithm, cls, tmp_path):
     env = gym.make(
         f"HyperRL-{algorithm}-Pendulum-v0", total_env_steps=512, n_envs=1, learner_kwargs={"n_steps": 64}

@@ -74,9 +74,9 @@ def test_levels():
                 "batch_size": (0.5, 1, 2),
             },
         ),
-        (
-            "acktr-atari",
-            {"kl_clip": (0.001, 0.002, 0.003), "learning_rate": (0.5, 1, 2), "vf_coef": (0.5, 1, 2)},
+        *(
+            (preset, {"kl_clip": (0.001, 0.002, 0.003), "learning_rate": (0.5, 1, 2), "vf_coef": (0.5, 1, 2)})
+            for preset in ("acktr", "acktr-atari")
         ),
     ],
 )
@@ -104,10 +104,11 @@ def test_a_presets_joint_actions(preset, n_actions):
             (f"HyperRL-A2C-{task}-v0", 7)
             for task in ("HalfCheetah", "BipedalWalker", "MountainCarContinuous")
         ),
+        *((f"HyperRL-ACKTR-{task}-v0", 27) for task in ("HalfCheetah", "CartPole")),
     ],
 )
 def test_a_tasks_joint_actions(make_env, env_id, n_actions):
-    few = {"n_envs": 1} if "A2C" in env_id else {}
+    few = {} if "PPO" in env_id else {"n_envs": 1}
     assert make_env(env_id, **few).action_space == spaces.Discrete(n_actions)
 
 
