@@ -86,7 +86,8 @@ class RandomEmbedding(Embedding):
         self._map = (torch.randn(state_size, key_dim, generator=generator) / key_dim**0.5).numpy()
 
     def _embed(self, standardised: NDArray[np.float32]) -> NDArray[np.float32]:
-        return standardised @ self._map
+        keys: NDArray[np.float32] = standardised @ self._map
+        return keys
 
 
 def evidence_lower_bound(target: Tensor, reconstruction: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
