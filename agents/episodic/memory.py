@@ -7,18 +7,17 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-import faiss
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agents.episodic.approximate import Cells
+from agents.episodic.neighbours import Float32s, Indices, nearest_per_group, squared_distances
+
 Rule = Literal["average", "max"]
-Float32s = NDArray[np.float32]
+Index = Literal["exact", "ivf"]
 Float64s = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 KEY_LIMIT = 1e15  # squared distances between larger keys could overflow float32
-LOWER_HALF, UPPER_HALF = np.uint64(2**32 - 1), np.uint64(32)
-INFINITY_BITS = np.uint64(np.float32(np.inf).view(np.uint32)) << UPPER_HALF
 
 
 def similarity(squared_distances: Float32s, delta: float = 1e-3) -> Float64s:
@@ -38,40 +37,6 @@ def moved(values: Float64s, similarities: Float64s, target: float, beta: float) 
     return values + beta * (target - values) * weights
 
 
-def squared_distances(key: Float32s, keys: Float32s) -> Float32s:
-    """Squared Euclidean distances (n,) of one key (width,) to keys (n, width), on the calling thread."""
-    # faiss sums squared differences here; its `pairwise_distances` expands the square instead, which takes
-    # longer and can put a key at a distance from itself.
-    out = np.empty(len(keys), dtype=np.float32)
-    pointers = [faiss.swig_ptr(array) for array in (out, key, keys)]
-    faiss.fvec_L2sqr_ny(*pointers, keys.shape[1], len(keys))  # type: ignore[attr-defined]
-    return out
-
-
-def nearest_per_group(distances: Float32s, starts: Indices, k: int) -> tuple[Indices, Float32s]:
-    """The k nearest members of every group, nearest first and the earlier of equally near ones first.
-
-    Args:
-        distances: Finite and not negative, shape (n,), each group side by side.
-        starts: Where each group begins, shape (groups,), increasing from 0.
-        k: Members to find per group.
-
-    Returns:
-        Positions in `distances` and the distances there, both (min(k, n), groups). In a group of fewer
-        members, one of them stands in for those that lack, at distance infinity.
-    """
-    # One integer holds a distance above its position, so that a minimum is the nearest and, of a tie, the
-    # earlier member: the bits of floats that are not negative sort as the floats do.
-    packed = distances.view(np.uint32).astype(np.uint64) << UPPER_HALF
-    packed |= np.arange(len(distances), dtype=np.uint64)
-    nearest = np.empty((min(k, len(distances)), len(starts)), dtype=np.uint64)
-    for row in nearest:
-        np.minimum.reduceat(packed, starts, out=row)
-        taken = row & LOWER_HALF
-        packed[taken] = INFINITY_BITS | taken
-    return (nearest & LOWER_HALF).astype(np.intp), (nearest >> UPPER_HALF).astype(np.uint32).view(np.float32)
-
-
 class EpisodicMemory:
     """A non-parametric memory of tuples (key, action, value) that answers with averages over nearest keys.
 
@@ -88,6 +53,11 @@ class EpisodicMemory:
         rule: `"average"` (Eq. 4), or `"max"` (Blundell et al. 2016: the best value at exactly this key is
             kept and no neighbour moves).
         delta: Of the kernel, > 0: the squared distance below which keys count as one.
+        index: `"exact"`, or `"ivf"` for 100,000 entries and more: a read considers the entries of the cells
+            nearest to its key alone (see `agents.episodic.approximate`), and all of an action of which these
+            hold fewer than `k_read`. Writing stays exact.
+        candidates: With `"ivf"`, how many entries the cells that a read visits hold at least. Default:
+            CANDIDATES_DOC
 
     Raises:
         ValueError: An argument is out of its range.
@@ -103,6 +73,8 @@ class EpisodicMemory:
         beta: float = 0.5,
         rule: Rule = "average",
         delta: float = 1e-3,
+        index: Index = "exact",
+        candidates: int | None = None,
     ) -> None:
         self.key_dim = _integer("key_dim", key_dim)
         self.n_actions = _integer("n_actions", n_actions)
@@ -115,7 +87,12 @@ class EpisodicMemory:
             raise ValueError(f"rule must be one of {', '.join(get_args(Rule))}; got {rule!r}")
         if not 0.0 < delta < math.inf:
             raise ValueError(f"delta must be positive and finite, got {delta!r}")
-        self.beta, self.rule, self.delta = float(beta), rule, float(delta)
+        if index not in get_args(Index):
+            raise ValueError(f"index must be one of {', '.join(get_args(Index))}; got {index!r}")
+        if candidates is None:
+            candidates = max(8_192, 32 * self.n_actions)
+        self.beta, self.rule, self.delta, self.index = float(beta), rule, float(delta), index
+        self.candidates = _integer("candidates", candidates)
         # Zeros on the right change no distance. faiss takes some narrow rows in blocks, which round
         # differently from the rows left over: equal keys would not be equally near.
         width = math.ceil(self.key_dim / 16) * 16
@@ -123,9 +100,11 @@ class EpisodicMemory:
         # As few bits as possible: NumPy's stable sort is ten times faster up to 16.
         self._actions = np.zeros(self.capacity, dtype=np.min_scalar_type(self.n_actions - 1))
         self._values = np.zeros(self.capacity)
+        self._stored = np.zeros(self.n_actions, dtype=np.intp)  # tuples per action
         self._slot_of: dict[tuple[int, bytes], int] = {}  # by the exact (action, key) of every stored tuple
         self._next_slot = 0  # the slots are a ring: in a full memory, this one holds the earliest added tuple
         self._groups: tuple[Indices, Indices, Indices] | None = None  # for reading; an addition voids it
+        self._cells = Cells(self._keys) if index == "ivf" else None
 
     def __len__(self) -> int:
         return len(self._slot_of)
@@ -162,11 +141,15 @@ class EpisodicMemory:
         q = np.full(self.n_actions, np.nan)
         if len(self) == 0:
             return q
-        if self._groups is None:
-            self._groups = self._grouped_by_action()
-        actions, starts, slots = self._groups
-        distances = squared_distances(padded, self._keys[: len(self)])
-        nearest, distances = nearest_per_group(distances[slots], starts, self.k_read)
+        if self._cells is None:
+            if self._groups is None:
+                self._groups = self._grouped_by_action(np.arange(len(self)))
+            actions, starts, slots = self._groups
+            distances = squared_distances(padded, self._keys[: len(self)])[slots]
+        else:
+            actions, starts, slots = self._grouped_by_action(self._candidates(padded, self._cells))
+            distances = squared_distances(padded, self._keys[slots])
+        nearest, distances = nearest_per_group(distances, starts, self.k_read)
         q[actions] = average(self._values[slots[nearest]], similarity(distances, self.delta))
         return q
 
@@ -197,8 +180,15 @@ class EpisodicMemory:
             self._add(padded, action, value)
 
     def state_dict(self) -> dict[str, Any]:
-        """The settings (numbers and a string) and the tuples, earliest added first (arrays)."""
-        return {**self._settings(), "keys": self.keys, "actions": self.actions, "values": self.values}
+        """The settings (numbers and strings) and the tuples, earliest added first (arrays).
+
+        With `"ivf"` also the cell of every tuple, shape (n,), and the cells' centroids, (cells, key_dim).
+        """
+        state = {**self._settings(), "keys": self.keys, "actions": self.actions, "values": self.values}
+        if self._cells is not None:
+            state["cells"] = self._cells.cell_of[self._slots_by_age()]
+            state["centroids"] = self._cells.centroids[:, : self.key_dim].copy()
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Replaces the content by the `state_dict` of a memory with the same settings.
@@ -217,24 +207,34 @@ class EpisodicMemory:
         expected = [(n, self.key_dim), (n,), (n,)]
         if (shapes := [array.shape for array in arrays]) != expected:
             raise ValueError(f"keys, actions and values must be of shapes {expected}, got {shapes}")
-        loaded = EpisodicMemory(**{**self._settings(), "rule": "max"})  # which adds and moves no neighbour
+        # "max" adds and moves no neighbour; "exact" makes no cells of its own.
+        loaded = EpisodicMemory(**{**self._settings(), "rule": "max", "index": "exact"})
         for key, action, value in zip(*arrays, strict=True):
             loaded.write(key, action, value)
         if len(loaded) < n:
             raise ValueError("the state holds a key twice with the same action")
-        loaded.rule = self.rule
+        loaded.rule, loaded.index = self.rule, self.index
+        if self._cells is not None:
+            loaded._cells = Cells.restored(loaded._keys, expected[0], state["cells"], state["centroids"])
         vars(self).update(vars(loaded))
 
     def _settings(self) -> dict[str, Any]:
-        names = ("key_dim", "n_actions", "capacity", "k_read", "k_write", "beta", "rule", "delta")
-        return {name: getattr(self, name) for name in names}
+        names = ("key_dim", "n_actions", "capacity", "k_read", "k_write", "beta", "rule", "delta", "index")
+        settings = {name: getattr(self, name) for name in names}
+        return settings if self.index == "exact" else {**settings, "candidates": self.candidates}
 
     def _add(self, padded: Float32s, action: int, value: float) -> None:
         slot = self._next_slot
         if len(self) == self.capacity:
             del self._slot_of[int(self._actions[slot]), self._keys[slot].tobytes()]
+            self._stored[self._actions[slot]] -= 1
+            if self._cells is not None:
+                self._cells.remove_earliest(slot)
         self._keys[slot], self._actions[slot], self._values[slot] = padded, action, value
         self._slot_of[action, padded.tobytes()] = slot
+        self._stored[action] += 1
+        if self._cells is not None:
+            self._cells.add(slot)
         self._next_slot = (slot + 1) % self.capacity
         self._groups = None
 
@@ -242,22 +242,36 @@ class EpisodicMemory:
         slots = np.flatnonzero(self._actions[: len(self)] == action)
         if len(slots) == 0:
             return
-        slots = np.roll(slots, -np.searchsorted(slots, self._next_slot))  # by age
+        slots = self._by_age(slots)
         distances = squared_distances(padded, self._keys[slots])
         nearest, distances = nearest_per_group(distances, np.array([0]), self.k_write)
         neighbours = slots[nearest[:, 0]]
         similarities = similarity(distances[:, 0], self.delta)
         self._values[neighbours] = moved(self._values[neighbours], similarities, value, self.beta)
 
-    def _slots_by_age(self) -> NDArray[np.intp]:
-        return np.roll(np.arange(len(self)), -self._next_slot)  # by a whole turn while the memory fills
+    def _by_age(self, slots: Indices) -> Indices:
+        """Increasing slots, earliest added first."""
+        return np.roll(slots, -np.searchsorted(slots, self._next_slot))
 
-    def _grouped_by_action(self) -> tuple[Indices, Indices, Indices]:
-        """The actions stored, where each begins among the slots, and the slots by action, then by age."""
-        slots = self._slots_by_age()
+    def _slots_by_age(self) -> Indices:
+        return self._by_age(np.arange(len(self)))
+
+    def _grouped_by_action(self, slots: Indices) -> tuple[Indices, Indices, Indices]:
+        """The actions of increasing slots, where each begins among them, and them by action, then by age."""
+        slots = self._by_age(slots)
         slots = slots[np.argsort(self._actions[slots], kind="stable")]
         actions, starts = np.unique(self._actions[slots], return_index=True)
         return actions.astype(np.intp), starts, slots
+
+    def _candidates(self, padded: Float32s, cells: Cells) -> Indices:
+        """The slots that an approximate read considers, increasing."""
+        slots = cells.near(padded, self.candidates)
+        considered = np.bincount(self._actions[slots], minlength=self.n_actions)
+        lacking = considered < np.minimum(self._stored, self.k_read)
+        if lacking.any():
+            slots = slots[~lacking[self._actions[slots]]]
+            slots = np.append(slots, np.flatnonzero(lacking[self._actions[: len(self)]]))
+        return np.sort(slots)
 
     def _padded(self, key: ArrayLike) -> Float32s:
         given = np.asarray(key, dtype=np.float64)

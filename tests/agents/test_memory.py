@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.episodic import EpisodicMemory
-from agents.episodic.memory import average, moved, nearest_per_group, similarity, squared_distances
+from agents.episodic.memory import average, moved, similarity
+from agents.episodic.neighbours import nearest_per_group, squared_distances
 
 RULES = ("average", "max")
 SETTINGS = {
@@ -20,6 +21,7 @@ SETTINGS = {
     "beta": 0.5,
     "rule": "average",
     "delta": 1e-3,
+    "index": "exact",
 }
 
 
