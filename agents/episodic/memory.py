@@ -56,8 +56,8 @@ class EpisodicMemory:
         index: `"exact"`, or `"ivf"` for 100,000 entries and more: a read considers the entries of the cells
             nearest to its key alone (see `agents.episodic.approximate`), and all of an action of which these
             hold fewer than `k_read`. Writing stays exact.
-        candidates: With `"ivf"`, how many entries the cells that a read visits hold at least. Default:
-            CANDIDATES_DOC
+        candidates: With `"ivf"`, how many entries a read considers at least. Default: 4,096, or with many
+            actions 6 * k_read * n_actions.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -90,7 +90,7 @@ class EpisodicMemory:
         if index not in get_args(Index):
             raise ValueError(f"index must be one of {', '.join(get_args(Index))}; got {index!r}")
         if candidates is None:
-            candidates = max(8_192, 32 * self.n_actions)
+            candidates = max(4_096, 6 * self.k_read * self.n_actions)
         self.beta, self.rule, self.delta, self.index = float(beta), rule, float(delta), index
         self.candidates = _integer("candidates", candidates)
         # Zeros on the right change no distance. faiss takes some narrow rows in blocks, which round

@@ -181,11 +181,16 @@ def test_the_state_is_a_copy():
     _, ivf = memories(10)
     ivf.write(np.ones(6), 0, 1.0)
     state = ivf.state_dict()
-    assert (state["index"], state["candidates"]) == ("ivf", 8192)
+    assert (state["index"], state["candidates"]) == ("ivf", 4096)
     assert state["centroids"].tolist() == [[1.0] * 6]
     state["centroids"][:] = state["cells"][:] = 9
     assert ivf.state_dict()["centroids"].tolist() == [[1.0] * 6]
     assert ivf.state_dict()["cells"].tolist() == [0]
+
+
+def test_more_actions_take_more_candidates():
+    assert EpisodicMemory(2, 225, index="ivf").candidates == 4096
+    assert EpisodicMemory(2, 1000, k_read=5, index="ivf").candidates == 30_000
 
 
 def test_states_of_another_index_are_refused():
@@ -196,7 +201,7 @@ def test_states_of_another_index_are_refused():
     with pytest.raises(ValueError, match="a state of index 'ivf' does not fit a memory of index 'exact'"):
         exact.load_state_dict(ivf.state_dict())
     _, other = memories(10, candidates=5)
-    with pytest.raises(ValueError, match="a state of candidates 8192 does not fit a memory of candidates 5"):
+    with pytest.raises(ValueError, match="a state of candidates 4096 does not fit a memory of candidates 5"):
         other.load_state_dict(ivf.state_dict())
 
 
