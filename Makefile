@@ -11,7 +11,7 @@ TOTAL_ENV_STEPS ?= 500000
 THREADS ?= 2
 OUT ?= runs/$(RUN_ID)-$(AGENT)-$(SEED)-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: run test lint setup clean
+.PHONY: run test lint docs notebooks setup clean
 
 setup: $(READY)
 
@@ -32,5 +32,13 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation site, in site/index.html.
+docs: $(READY)
+	$(BIN)/mkdocs build --strict --quiet
+
+# Runs the notebooks at their default budget, from the text form beside each, and keeps what they print.
+notebooks: $(READY)
+	for text in notebooks/*.py; do $(BIN)/jupytext --to notebook --execute $$text || exit 1; done
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

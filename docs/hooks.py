@@ -1,0 +1,71 @@
+"""What the documentation takes from the code, so that the two cannot differ.
+
+A line `[[table: TITLE]]` of a page becomes that table of `hyperrl list`, `[[help: PROGRAM]]` the help
+of every subcommand, `[[names: MODULE]]` the reference of every name in that module's `__all__`. Each
+notebook becomes a page, with the outputs that are committed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from nbconvert import MarkdownExporter
+
+from hyperrl_lab import cli, listing
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Replaces the lines that name something of the code."""
+    return re.sub(r"^\[\[(\w+): (.+)\]\]$", lambda m: WRITERS[m[1]](m[2]), markdown, flags=re.MULTILINE)
+
+
+def table(title: str) -> str:
+    """A table of `hyperrl list` as Markdown, named by the beginning of its title."""
+    found = next(table for table in listing.tables() if str(table.title).startswith(title))
+    rows = [[str(column.header) for column in found.columns], ["---"] * len(found.columns)]
+    for first, *others in zip(*(column.cells for column in found.columns), strict=True):
+        rows.append([f"`{first}`", *(str(cell).replace("|", r"\|") for cell in others)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def command_help(program: str) -> str:
+    """What `PROGRAM COMMAND --help` prints, for every command."""
+
+    def printed(*arguments: str) -> str:
+        with redirect_stdout(io.StringIO()) as text, suppress(SystemExit):
+            cli.main([*arguments, "--help"])
+        return text.getvalue().strip()
+
+    commands = re.findall(r"^    (\w+) ", printed(), flags=re.MULTILINE)
+    return "\n\n".join(f"## `{program} {c}`\n\n```text\n{printed(c)}\n```" for c in commands)
+
+
+def names(module: str) -> str:
+    """The reference of a module's public names: classes and functions first, tables after."""
+    public = importlib.import_module(module)
+    callables_first = sorted(public.__all__, key=lambda name: not callable(getattr(public, name)))
+    return "\n\n".join(f"::: {module}.{name}" for name in callables_first)
+
+
+WRITERS: dict[str, Callable[[str], str]] = {"table": table, "help": command_help, "names": names}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds a page for every notebook, and its pictures."""
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        body, resources = MarkdownExporter().from_filename(
+            str(notebook), resources={"unique_key": notebook.stem, "output_files_dir": "figures"}
+        )
+        files.append(File.generated(config, f"notebooks/{notebook.stem}.md", content=body))
+        for name, picture in resources["outputs"].items():
+            files.append(File.generated(config, f"notebooks/{name}", content=picture))
+    return files
