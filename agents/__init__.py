@@ -50,6 +50,12 @@ def make(name: str, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> Hyp
 
     Raises:
         ValueError: Unknown agent or keyword (the message lists those that exist), or one missing.
+
+    Example:
+        >>> env = gym.make("HyperRL-A2C-CartPole-v0", total_env_steps=400)
+        >>> agent = make("epgt", env, seed=0, k_read=5)
+        >>> obs, info = env.reset(seed=0)
+        >>> obs, reward, *_ = env.step(agent.act(obs, info))
     """
     factory, known = _factory(name), keywords(name)
     open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in signature(factory).parameters.values())

@@ -47,6 +47,19 @@ def discounted_return(phase: EnvironmentPhase) -> float:
 
     The sum runs from each step to the end of its inner episode or of the phase, with the task's
     fixed gamma, so that a hyper-agent cannot raise its reward by choosing another gamma or lambda.
+
+    Example:
+        >>> phase = EnvironmentPhase(
+        ...     rewards=np.array([[1.0], [2.0], [4.0]]),
+        ...     dones=np.array([[False], [True], [False]]),  # an inner episode ends with the second
+        ...     value_targets=np.zeros((3, 1)),
+        ...     episode_returns=(3.0,),
+        ...     episode_lengths=(2,),
+        ...     last_episode_return=0.0,
+        ...     gamma=0.5,
+        ... )
+        >>> discounted_return(phase)  # the mean of 1 + 2 / 2, 2 and 4
+        2.6666666666666665
     """
     return float(discounted_sums(phase.rewards, phase.gamma * ~phase.dones).mean())
 

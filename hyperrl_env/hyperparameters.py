@@ -147,7 +147,12 @@ def definition(name: str) -> Definition:
 
 
 def spread(low: float, high: float, n: int, scale: Scale) -> tuple[float, ...]:
-    """`n` values from `low` to `high`, both included, evenly spaced on the scale."""
+    """`n` values from `low` to `high`, both included, evenly spaced on the scale.
+
+    Example:
+        >>> [round(value, 6) for value in spread(0.01, 1.0, 3, "log")]
+        [0.01, 0.1, 1.0]
+    """
     return tuple(interpolate(low, high, i / (n - 1), scale) for i in range(n))
 
 
@@ -185,6 +190,15 @@ class Hyperparameter:
     Raises:
         ValueError: Unknown name, values outside the hyperparameter's domain, no value to choose
             between, or more than one of the three forms.
+
+    Example:
+        >>> Hyperparameter("learning_rate").bins  # times the task's default
+        (0.5, 1, 2)
+        >>> Hyperparameter("gamma", low=0.9, high=1.0, n_bins=3).bins
+        (0.9, 0.95, 1.0)
+        >>> Hyperparameter("gamma", values=(2,))
+        Traceback (most recent call last):
+        ValueError: gamma=2 is outside its domain: [0, 1].
     """
 
     name: str
@@ -277,6 +291,11 @@ def _sorted_unique(name: str, values: Sequence[float]) -> tuple[float, ...]:
 
 
 def levels(q: int, s: float) -> tuple[float, ...]:
-    """The paper's "level" multipliers: 1 and, for i = 1..q-1, i/s + 1 and its inverse."""
+    """The paper's "level" multipliers: 1 and, for i = 1..q-1, i/s + 1 and its inverse.
+
+    Example:
+        >>> levels(2, 1.0)
+        (0.5, 1.0, 2.0)
+    """
     above = [i / s + 1 for i in range(1, q)]
     return tuple(sorted([1.0, *above, *(1 / m for m in above)]))

@@ -19,7 +19,12 @@ def register_envs() -> None:
 
 
 def env_ids() -> list[str]:
-    """Every id that `register_envs` registers, generic ones first."""
+    """Every id that `register_envs` registers, generic ones first.
+
+    Example:
+        >>> "HyperRL-PPO-HalfCheetah-v0" in env_ids()
+        True
+    """
     return [
         *(f"HyperRL-{algorithm}-v0" for algorithm in GENERIC_SETTINGS),
         *(f"HyperRL-{algorithm}-{task}-v0" for algorithm, task in SETTINGS),

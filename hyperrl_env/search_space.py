@@ -28,6 +28,10 @@ class SearchSpace:
 
     Raises:
         ValueError: None given, one given twice, or an unknown name.
+
+    Example:
+        >>> SearchSpace(["clip_range", Hyperparameter("learning_rate", multipliers=(0.1, 1, 10))])
+        SearchSpace(clip_range: (0.1, 0.2, 0.3, 0.4, 0.5), learning_rate: (0.1, 1.0, 10.0))
     """
 
     def __init__(self, hyperparameters: Iterable[Hyperparameter | str]) -> None:
@@ -147,6 +151,20 @@ class BoundSearchSpace(SearchSpace):
 
     Raises:
         ValueError: A hyperparameter that the algorithm does not offer, or values that do not fit.
+
+    Example:
+        >>> space = BoundSearchSpace(
+        ...     SearchSpace(["learning_rate", "gamma"]),
+        ...     "discrete",
+        ...     defaults={"learning_rate": 0.001, "gamma": 0.99},
+        ...     rollout_size=2048,
+        ... )
+        >>> space.n_actions
+        9
+        >>> space.values(0)
+        {'learning_rate': 0.0005, 'gamma': 0.95}
+        >>> int(space.action({"learning_rate": 0.002}))  # gamma keeps its default
+        8
     """
 
     def __init__(

@@ -15,7 +15,12 @@ _WINDOWS, _CHOICES = 200, 40
 
 
 def running_mean(values: NDArray[Any], window: int) -> NDArray[np.float64]:
-    """The mean of the latest `window` values at each place; of those there are, at the beginning."""
+    """The mean of the latest `window` values at each place; of those there are, at the beginning.
+
+    Example:
+        >>> running_mean(np.array([1.0, 3.0, 5.0]), window=2).tolist()
+        [1.0, 2.0, 4.0]
+    """
     sums = np.cumsum(np.concatenate([[0.0], values]))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - window, 0)

@@ -19,12 +19,22 @@ _FAMILY_SETTINGS = {"mujoco": (10_000, 20), "box2d": (5_000, 10), "classic": (5_
 
 
 def hyper_returns(rewards: list[float]) -> NDArray[np.float64]:
-    """G_i = sum of the rewards from step i to the end of the learning episode, undiscounted."""
+    """G_i = sum of the rewards from step i to the end of the learning episode, undiscounted.
+
+    Example:
+        >>> hyper_returns([0.0, 0.0, 5.0]).tolist()
+        [5.0, 5.0, 5.0]
+    """
     return np.cumsum(np.asarray(rewards, dtype=np.float64)[::-1])[::-1]
 
 
 def linear_epsilon(start: float, end: float, progress: float, fraction: float) -> float:
-    """Falls linearly from `start` to `end` over the first `fraction` of the progress, then stays."""
+    """Falls linearly from `start` to `end` over the first `fraction` of the progress, then stays.
+
+    Example:
+        >>> [linear_epsilon(1.0, 0.0, progress, fraction=0.5) for progress in (0.0, 0.25, 0.5, 1.0)]
+        [1.0, 0.5, 0.0, 0.0]
+    """
     return start + (end - start) * min(progress / fraction, 1.0)
 
 

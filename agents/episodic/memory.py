@@ -26,13 +26,23 @@ def similarity(squared_distances: Float32s, delta: float = 1e-3) -> Float64s:
 
 
 def average(values: Float64s, similarities: Float64s) -> Float64s:
-    """Eq. 3: sum_k Sim_k M_k / sum_k Sim_k over the neighbours k, axis 0."""
+    """Eq. 3: sum_k Sim_k M_k / sum_k Sim_k over the neighbours k, axis 0.
+
+    Example:
+        >>> float(average(np.array([0.0, 4.0]), np.array([1.0, 3.0])))
+        3.0
+    """
     weights = similarities / similarities.sum(axis=0)
     return np.asarray((weights * values).sum(axis=0))
 
 
 def moved(values: Float64s, similarities: Float64s, target: float, beta: float) -> Float64s:
-    """Eq. 4: M_k + beta (G - M_k) Sim_k / sum_k Sim_k for every neighbour k, with G the target."""
+    """Eq. 4: M_k + beta (G - M_k) Sim_k / sum_k Sim_k for every neighbour k, with G the target.
+
+    Example:
+        >>> moved(np.array([0.0, 4.0]), np.array([1.0, 3.0]), target=8.0, beta=0.5).tolist()
+        [1.0, 5.5]
+    """
     weights: Float64s = similarities / similarities.sum()
     return values + beta * (target - values) * weights
 
@@ -61,6 +71,12 @@ class EpisodicMemory:
 
     Raises:
         ValueError: An argument is out of its range.
+
+    Example:
+        >>> memory = EpisodicMemory(key_dim=2, n_actions=3)
+        >>> memory.write([0.0, 0.0], action=1, value=10.0)
+        >>> memory.read([0.1, 0.0])  # nothing is known of the other actions
+        array([nan, 10., nan])
     """
 
     def __init__(

@@ -1,0 +1,100 @@
+"""What README, docs and docstrings show runs as it stands, and the README's table is that of the settings."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import agents
+import hyperrl_env
+import hyperrl_lab
+from hyperrl_env import SETTINGS, TASKS
+from hyperrl_lab.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+PACKAGES = (hyperrl_env, agents, hyperrl_lab)
+# Enough for an update phase of any task; what is shown may be larger.
+MOST_ENV_STEPS = 2_048
+
+
+def blocks(path, language):
+    text = re.sub(r"^# ?", "", path.read_text(), flags=re.MULTILINE) if path.suffix == ".py" else path.read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(path, program):
+    lines = [line for block in blocks(path, "sh") for line in block.splitlines()]
+    return [line for line in lines if re.match(rf"(\.venv/bin/)?{program} ", line)]
+
+
+def having(found_in, paths):
+    return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in paths if found_in(path)]
+
+
+@pytest.mark.parametrize("path", having(lambda path: blocks(path, "python"), PAGES))
+def test_the_python_examples_run(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks(path, "python"):
+        exec(block, names)
+
+
+def test_the_readme_shows_python_and_commands():
+    assert len(blocks(ROOT / "README.md", "python")) >= 4
+    assert len(commands(ROOT / "README.md", "hyperrl")) >= 4
+
+
+@pytest.mark.parametrize("path", having(lambda path: commands(path, "hyperrl"), PAGES + NOTEBOOKS))
+def test_the_commands_run(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for command in commands(path, "hyperrl"):
+        arguments = shlex.split(command, comments=True)[1:]
+        if "--total-env-steps" in arguments:
+            value = arguments.index("--total-env-steps") + 1
+            arguments[value] = str(min(int(arguments[value]), MOST_ENV_STEPS))
+        elif arguments[0] == "train" and "--config" not in arguments:
+            arguments += ["--total-env-steps", str(MOST_ENV_STEPS)]
+        assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("path", having(lambda path: commands(path, "make") or commands(path, "python"), PAGES))
+def test_targets_and_scripts_exist(path):
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert {shlex.split(command, comments=True)[1] for command in commands(path, "make")} <= set(targets)
+    for command in commands(path, "python"):
+        assert (ROOT / shlex.split(command, comments=True)[1]).exists()
+
+
+MODULES = [
+    info.name
+    for package in PACKAGES
+    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not info.name.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_docstrings_examples_run(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_there_are_examples_in_docstrings():
+    finder = doctest.DocTestFinder()
+    tests = [test for name in MODULES for test in finder.find(importlib.import_module(name))]
+    assert sum(bool(test.examples) for test in tests) >= 10
+
+
+def test_the_table_of_ids_is_that_of_the_settings():
+    for name, task in TASKS.items():
+        ppo, a2c = SETTINGS["PPO", name], SETTINGS["A2C", name]
+        row = (
+            f"| {name} | `{task.env_id}` | {ppo.total_env_steps:,} | {a2c.total_env_steps:,} | {a2c.n_envs} |"
+        )
+        assert row in README
