@@ -46,7 +46,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     obs, info = env.reset(seed=0)
     while not info["run_finished"]:
         obs, hyper_reward, terminated, truncated, info = env.step(env.action_space.sample())
-        if terminated or truncated:
+        if (terminated or truncated) and not info["run_finished"]:
             obs, info = env.reset()
     ```
 
