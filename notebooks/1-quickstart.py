@@ -125,7 +125,10 @@ runs = {name: train(name) for name in ("epgt", "fixed")}
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
-looks = {"epgt": ("episodic control", "-", "o", "#0b3c6f"), "fixed": ("fixed: the task's own", "--", "s", "#e08a3c")}
+looks = {
+    "epgt": ("episodic control", "-", "o", "#0b3c6f"),
+    "fixed": ("fixed: the task's own", "--", "s", "#e08a3c"),
+}
 for name, (episodes, _, _) in runs.items():
     label, line, marker, colour = looks[name]
     steps, returns = episodes.T
@@ -134,8 +137,8 @@ for name, (episodes, _, _) in runs.items():
     axes.plot(steps, mean, line, color=colour, linewidth=2, marker=marker, markevery=0.12, label=label)
 axes.set(xlabel="environment steps", ylabel="return of an inner episode")
 axes.set_title("HalfCheetah, PPO: episodes (points) and the mean of the last ten (lines)", fontsize=10)
-axes.legend();
-
+axes.legend()
+plt.show()
 # %% [markdown]
 # One run of each says nothing about which is better: for that, compare several seeds.
 #
@@ -162,8 +165,8 @@ for axes, (name, bins), index in zip(panels, space.bins.items(), chosen, strict=
 panels[-1].set_xlabel("environment steps")
 figure.align_ylabels(panels)
 panels[0].set_title("What episodic control chose (x: times the task's own value)", fontsize=10)
-figure.colorbar(image, ax=panels, label="share of the phase's updates", aspect=40);
-
+figure.colorbar(image, ax=panels, label="share of the phase's updates", aspect=40)
+plt.show()
 # %% [markdown]
 # ## What is left
 #
@@ -172,7 +175,10 @@ figure.colorbar(image, ax=panels, label="share of the phase's updates", aspect=4
 # %%
 model = run_env.learner.model
 action, _ = model.predict(np.zeros(model.observation_space.shape, np.float32), deterministic=True)
-print(f"an SB3 PPO: {isinstance(model, sb3.PPO)}; trained for {model.num_timesteps:,} steps; an action:", np.round(action, 2))
+print(
+    f"an SB3 PPO: {isinstance(model, sb3.PPO)}; trained for {model.num_timesteps:,} steps; an action:",
+    np.round(action, 2),
+)
 
 # %% [markdown]
 # A command does all of the above, and keeps every hyper-action, every episode, logs, the model and pictures:

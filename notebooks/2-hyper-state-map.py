@@ -31,6 +31,7 @@ import gymnasium as gym
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.stats import rankdata
 from sklearn.manifold import TSNE
 from sklearn.metrics import pairwise_distances
 from threadpoolctl import threadpool_limits
@@ -50,7 +51,7 @@ SEEDS = range(3)
 # Id: environment steps, and every how many updates of a learning episode one is looked at.
 TASKS = {
     "HyperRL-A2C-MountainCarContinuous-v0": (max(1_000, int(4_000 * SCALE)), 1),
-    "HyperRL-PPO-HalfCheetah-v0": (max(10_240, int(40_960 * SCALE)), 40),
+    "HyperRL-PPO-HalfCheetah-v0": (max(10_240, int(51_200 * SCALE)), 40),
 }
 KEYS = ("hyper-state", "random projection", "VAE, as stored", "VAE, trained")
 
@@ -106,7 +107,12 @@ def record(env_id, total_env_steps, every, seed):
     random = RandomEmbedding(untrained.state_size, agent.embedding.key_dim, seed=seed)
     random.update_statistics(at_first)
     standardised = np.clip((at_first - at_first.mean(0)) / np.sqrt(at_first.var(0) + 1e-8), -10, 10)
-    keys = (standardised, random.keys(at_first), np.concatenate(stored), agent.embedding.keys(states(env.projector)))
+    keys = (
+        standardised,
+        random.keys(at_first),
+        np.concatenate(stored),
+        agent.embedding.keys(states(env.projector)),
+    )
     return dict(zip(KEYS, keys, strict=True)), np.array(columns).T
 
 
@@ -126,31 +132,42 @@ def draw(task):
     keys, (value, steps, _, multiple) = recorded[task][0]
     some = np.linspace(0, len(value) - 1, min(len(value), 600)).astype(int)
     figure, panels = plt.subplots(3, 3, figsize=(9, 7.6), layout="constrained")
-    colourings = (("hyper-return G", value), ("environment steps", steps), ("learning rate's multiple (log2)", np.log2(multiple)))
+    colourings = {"hyper-return G": value, "environment steps": steps}
+    colourings |= {"learning rate, multiples of the task's own (log2)": np.log2(multiple)}
     for row, kind in zip(panels, KEYS[1:], strict=True):
         points = TSNE(perplexity=min(30, (len(some) - 1) / 3), random_state=0).fit_transform(keys[kind][some])
-        for axes, (label, colour) in zip(row, colourings, strict=True):
+        for axes, (label, colour) in zip(row, colourings.items(), strict=True):
             low, high = np.percentile(colour[some], [2, 98])
-            dots = axes.scatter(*points.T, c=colour[some], s=7, cmap="viridis", vmin=low, vmax=high, linewidths=0)
+            dots = axes.scatter(
+                *points.T,
+                c=colour[some],
+                s=max(6, 3000 / len(some)),
+                cmap="viridis",
+                vmin=low,
+                vmax=high,
+                linewidths=0,
+            )
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
             if axes in panels[-1]:
-                figure.colorbar(dots, ax=panels[:, list(row).index(axes)], label=label, location="bottom", shrink=0.9)
+                figure.colorbar(
+                    dots, ax=panels[:, list(row).index(axes)], label=label, location="bottom", shrink=0.9
+                )
         row[0].set_ylabel(f"keys: {kind}")
     figure.suptitle(f"{task}: t-SNE of the keys, both axes in arbitrary units", fontsize=11)
-    return figure
+    plt.show()
 
 
-draw("HyperRL-A2C-MountainCarContinuous-v0");
-
+draw("HyperRL-A2C-MountainCarContinuous-v0")
 # %%
-draw("HyperRL-PPO-HalfCheetah-v0");
+draw("HyperRL-PPO-HalfCheetah-v0")
 
 # %% [markdown]
 # ## The numbers
 #
 # For every hyper-state take its three nearest neighbours in key space that belong to *another* learning episode, and the
-# difference between its hyper-return and their mean. Divide by the same with the returns shuffled between episodes: 1
+# difference between its hyper-return and their mean. Returns enter as ranks, because on MountainCarContinuous the few that
+# reach the goal are worth hundreds of times the others. Divide by the same with the returns shuffled between episodes: 1
 # means that neighbours are worth no more than strangers, 0 that they tell all.
 #
 # Weights drift, and returns rise, so neighbours in key space are neighbours in time, and time alone predicts some of the
@@ -166,8 +183,9 @@ def difference(distances, allowed, k=3):
 
 
 def ratios(keys, columns, rng, shuffles=100):
-    """Ratio to shuffled values by what the neighbours are near in; the 90 % range of shuffled ones."""
+    """By what the neighbours are near in: ratio to shuffled values, and the 90 % range of shuffled ones."""
     value, steps, episode, _ = columns
+    value = rankdata(value)
     other = episode[:, None] != episode[None, :]
     apart = np.abs(steps[:, None] - steps[None, :]) > np.ptp(steps) / 10
     time = np.abs(steps[:, None] - steps[None, :]) + rng.uniform(0, 0.5, (len(steps),) * 2)
@@ -193,7 +211,9 @@ for task, of_seeds in numbers.items():
     for name in of_seeds[0]:
         by_seed = [found[name][0] for found in of_seeds]
         low, high = np.mean([found[name][1] for found in of_seeds], axis=0)
-        print(f"{name:36}{'  '.join(f'{x:.2f}' for x in by_seed):>22}{np.mean(by_seed):8.2f}   {low:.2f} to {high:.2f}")
+        print(
+            f"{name:36}{'  '.join(f'{x:.2f}' for x in by_seed):>22}{np.mean(by_seed):8.2f}   {low:.2f} to {high:.2f}"
+        )
 
 # %%
 figure, panels = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
@@ -201,16 +221,31 @@ for axes, (task, of_seeds) in zip(panels, numbers.items(), strict=True):
     names = list(of_seeds[0])[::-1]
     for y, name in enumerate(names):
         low, high = np.mean([found[name][1] for found in of_seeds], axis=0)
-        axes.barh(y, high - low, left=low, height=0.7, color="0.85", label="shuffled values, 5 to 95 %" if y == 0 else None)
+        axes.barh(
+            y,
+            high - low,
+            left=low,
+            height=0.7,
+            color="0.85",
+            label="shuffled values, 5 to 95 %" if y == 0 else None,
+        )
         by_seed = [found[name][0] for found in of_seeds]
-        axes.plot(by_seed, [y] * len(by_seed), "o", color="#0b3c6f", fillstyle="none", label="one seed" if y == 0 else None)
+        axes.plot(
+            by_seed,
+            [y] * len(by_seed),
+            "o",
+            color="#0b3c6f",
+            fillstyle="none",
+            label="one seed" if y == 0 else None,
+        )
         axes.plot(np.mean(by_seed), y, "D", color="#c44500", label="mean of the seeds" if y == 0 else None)
     axes.axvline(1, color="0.4", linewidth=1)
     axes.set_yticks(range(len(names)), names)
     axes.set_title(task, fontsize=10)
-    axes.set_xlabel("difference to neighbours, over that of shuffled values")
+    axes.set_xlabel("difference to neighbours (shuffled values: 1)")
 handles, labels = panels[0].get_legend_handles_labels()
-figure.legend(handles, labels, loc="outside lower center", ncols=3);
+figure.legend(handles, labels, loc="outside lower center", ncols=3)
+plt.show()
 
 # %% [markdown]
 # ## What came out

@@ -124,7 +124,9 @@ print(f"{len(rewards)} phases; hyper-reward at first {rewards[0]:.2f}, at last {
 
 # %%
 phases = TOTAL_ENV_STEPS // 512
-dqn = sb3.DQN("MlpPolicy", make_env(), buffer_size=1_000, learning_starts=8, train_freq=1, seed=0).learn(phases)
+dqn = sb3.DQN("MlpPolicy", make_env(), buffer_size=1_000, learning_starts=8, train_freq=1, seed=0).learn(
+    phases
+)
 ppo = sb3.PPO("MlpPolicy", make_env(search_space=["learning_rate", "clip_range"], action_mode="box"),
               n_steps=8, batch_size=8, seed=0).learn(phases)  # fmt: skip
 obs, _ = ppo.env.envs[0].reset(seed=1)
@@ -237,7 +239,8 @@ figure.colorbar(image, ax=right, label="share of the update phases")
 right.set_yticks(np.arange(5) + 0.5, [f"{value:g}" for value in multiples])
 right.set(xlabel="environment steps", ylabel="learning rate, multiples of the default")
 right.set_title("What the bandit chose (all seeds)", fontsize=10)
-right.grid(False);
+right.grid(False)
+plt.show()
 
 # %% [markdown]
 # Three seeds on a toy are no comparison of methods; they show that everything is plugged in. To keep an agent, give it a

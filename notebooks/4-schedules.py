@@ -77,9 +77,7 @@ def train(agent_name, agent_kwargs, seed):
     return np.array(episodes).reshape(-1, 2), np.array(chosen)
 
 
-runs = {
-    name: [train(agent, kwargs, seed) for seed in SEEDS] for name, (agent, kwargs) in AGENTS.items()
-}
+runs = {name: [train(agent, kwargs, seed) for seed in SEEDS] for name, (agent, kwargs) in AGENTS.items()}
 
 # %%
 LOOKS = dict(zip(AGENTS, zip("osD^v<", ["-", "--", ":", "-.", (0, (1, 3)), (0, (5, 4))],
@@ -97,8 +95,8 @@ for name, (marker, line, colour) in LOOKS.items():
     axes.plot(grid[defined], mean, linestyle=line, color=colour, marker=marker, markevery=6, label=name)
 axes.set(xlabel="environment steps", ylabel="return of the latest inner episodes")
 axes.set_title("A2C on MountainCarContinuous, mean of three seeds (the goal is worth 100)", fontsize=10)
-axes.legend(loc="center left", bbox_to_anchor=(1, 0.5));
-
+axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+plt.show()
 # %%
 print("return of the inner episodes that ended in the last third of the run, by seed")
 for name, of_seeds in runs.items():
@@ -130,8 +128,8 @@ for axes, name in zip(panels, adaptive, strict=True):
     axes.set_title(name, fontsize=10)
     axes.set_xlabel("environment steps")
     axes.grid(False)
-panels[0].set_ylabel("learning rate, multiples\nof the task's own");
-
+panels[0].set_ylabel("learning rate, multiples\nof the task's own")
+plt.show()
 # %% [markdown]
 # The random agent is even up to chance. What to look for in the others: does the choice move with the state of training,
 # or settle on one value? (The paper finds that DQN tends to the extremes.)
@@ -185,10 +183,12 @@ for steps, gain, marker, line, colour in zip(
 axes.axhline(0, color="0.5", linewidth=1)
 axes.set_xticks(MULTIPLES, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
 axes.minorticks_off()
-axes.set(xlabel="learning rate, multiples of the task's own", ylabel="hyper-reward, less that\nof the task's own")
+axes.set(
+    xlabel="learning rate, multiples of the task's own", ylabel="hyper-reward, less that\nof the task's own"
+)
 axes.set_title("PPO on HalfCheetah: the same state, other learning rates (best one ringed)", fontsize=10)
-axes.legend(title="branched after\n(environment steps)", loc="center left", bbox_to_anchor=(1, 0.5));
-
+axes.legend(title="branched after\n(environment steps)", loc="center left", bbox_to_anchor=(1, 0.5))
+plt.show()
 # %%
 for steps, gain in zip(branch_points, gains, strict=True):
     print(f"after {steps:6,} steps: best {MULTIPLES[int(np.argmax(gain))]:g} x, gain {max(gain):.2f}")

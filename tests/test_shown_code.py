@@ -25,7 +25,11 @@ MOST_ENV_STEPS = 2_048
 
 
 def blocks(path, language):
-    text = re.sub(r"^# ?", "", path.read_text(), flags=re.MULTILINE) if path.suffix == ".py" else path.read_text()
+    text = (
+        re.sub(r"^# ?", "", path.read_text(), flags=re.MULTILINE)
+        if path.suffix == ".py"
+        else path.read_text()
+    )
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
@@ -64,7 +68,9 @@ def test_the_commands_run(path, tmp_path, monkeypatch, capsys):
         assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
 
 
-@pytest.mark.parametrize("path", having(lambda path: commands(path, "make") or commands(path, "python"), PAGES))
+@pytest.mark.parametrize(
+    "path", having(lambda path: commands(path, "make") or commands(path, "python"), PAGES)
+)
 def test_targets_and_scripts_exist(path):
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert {shlex.split(command, comments=True)[1] for command in commands(path, "make")} <= set(targets)

@@ -62,7 +62,16 @@ def documented_objects(site):
 
 def test_the_site(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        [
+            sys.executable,
+            "-m",
+            "mkdocs",
+            "build",
+            "--strict",
+            "--quiet",
+            "--site-dir",
+            str(tmp_path / "site"),
+        ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
@@ -82,4 +91,6 @@ def test_the_site(tmp_path):
     for file, names in (("ids", env_ids()), ("hyperparameters", [*DEFINITIONS, *PRESETS, *HYPER_REWARDS])):
         text = (site / f"{file}.html").read_text()
         assert not [name for name in names if f"<code>{name}</code>" not in text]
-    assert {path.stem for path in ROOT.glob("notebooks/*.ipynb")} == {p.stem for p in site.glob("notebooks/*.html")}
+    assert {path.stem for path in ROOT.glob("notebooks/*.ipynb")} == {
+        p.stem for p in site.glob("notebooks/*.html")
+    }
