@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, HyperReward, get_hyper_reward
 from hyperrl_env.hyper_state import HyperStateProjector
 from hyperrl_env.hyperparameters import Hyperparameter
+from hyperrl_env.inner_envs import VecBackend
 from hyperrl_env.inner_run import InnerRun, RunConfig
 from hyperrl_env.learners import InnerLearner, learner_class
 from hyperrl_env.rendering import Renderer, make_renderer
@@ -89,6 +90,9 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     | `"value_target"` | mean bootstrapped lambda-return on normalised rewards |
     | a callable | of an `EnvironmentPhase` |
 
+    On Atari raw rewards are scores, which the learner sees clipped to their sign. A lost life ends an
+    inner episode for the learner and the discounted sum; `episode_return` is that of whole games.
+
     ## Starting State
 
     `reset(seed=s)` starts a run: a fresh learner seeded with s, its inner environments, and the
@@ -111,7 +115,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     finished), `update_step` (updates done in the current phase), `run_finished`, `diverged`
     (an update of this step was refused; the learner kept its last good state). After an
     environment phase: the three hyper-rewards under their names. At the end of a phase
-    `phase_stats`: `returns` and `lengths` of the inner episodes that ended, means of the losses,
+    `phase_stats`: `returns` and `lengths` (Atari: in frames) of the inner episodes that ended, means of the losses,
     `approx_kl`, `clip_fraction`, `grad_norm`, then `explained_variance` and `seconds`. Values
     that are not defined are None.
 
@@ -135,6 +139,9 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         n_envs: Inner environments side by side. Default: the task's.
         normalize: Whether observations and rewards of the inner environment are normalised by
             their running mean and spread. Default: the task's.
+        vec_backend: "gymnasium": the inner environments are Gymnasium's, stepped one after the other.
+            "envpool": EnvPool's simulators of the same environments, in C++ and stepped together; an
+            extra, `pip install "hyperrl[envpool]"`. The same seed gives other episodes there.
         learner_kwargs: SB3's constructor arguments, merged over the task's settings; they mean
             what they mean in SB3 (a float learning rate stays constant).
         backend: "eager": SB3's own arithmetic, to the bit. "compiled": the same updates written out
@@ -179,6 +186,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         hyper_reward: str | HyperReward = "discounted_return",
         n_envs: int | None = None,
         normalize: bool | None = None,
+        vec_backend: VecBackend = "gymnasium",
         learner_kwargs: Mapping[str, Any] | None = None,
         backend: str = "auto",
         device: str = "auto",
@@ -209,6 +217,9 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             learner_kwargs={**settings.learner_kwargs, **(learner_kwargs or {})},
             env=_inner_env(env_id, env_fn, task),
             env_kwargs=env_kwargs or {},
+            # What the user brings is taken as it is.
+            atari=settings.family == "atari" and env_id is None and env_fn is None,
+            vec_backend=vec_backend,
             n_envs=settings.n_envs if n_envs is None else n_envs,
             normalize=settings.normalize if normalize is None else normalize,
             total_env_steps=self.total_env_steps,

@@ -21,11 +21,13 @@ class EnvironmentPhase:
 
     Attributes:
         rewards: Raw rewards, before any normalisation, (T, N).
-        dones: Whether the inner episode ended at that step, by termination or time limit, (T, N).
+        dones: Whether the inner episode ended at that step, by termination or time limit, (T, N); on
+            Atari by a lost life too.
         value_targets: The learner's bootstrapped lambda-returns on the rewards that it learns
-            from (normalised, where the task normalises), (T, N).
-        episode_returns: Undiscounted raw returns of the inner episodes that ended in this phase.
-        episode_lengths: Their lengths in environment steps.
+            from (normalised, where the task normalises; clipped on Atari), (T, N).
+        episode_returns: Undiscounted raw returns of the inner episodes that ended in this phase; on
+            Atari of whole games.
+        episode_lengths: Their lengths in environment steps; on Atari in frames.
         last_episode_return: `episode_return` of the phase before; 0.0 before the first.
         gamma: The task's own discount factor, which no hyper-action changes.
     """

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from hyperrl_env.atari import make_atari_envs
+from hyperrl_env.envpool_envs import make_pool
+
+VecBackend = Literal["gymnasium", "envpool"]
 
 # Where Gymnasium keeps the environments that need one of its extras.
 _EXTRAS = {
@@ -25,8 +30,10 @@ def make_inner_envs(
     n_envs: int,
     normalize: bool,
     gamma: float,
+    atari: bool = False,
+    vec_backend: VecBackend = "gymnasium",
 ) -> VecEnv:
-    """Builds the inner environments, each with SB3's Monitor, stepped one after the other.
+    """Builds the inner environments, whose infos hold the records of SB3's Monitor.
 
     Args:
         env: A Gymnasium id, or a callable that returns a new environment at each call.
@@ -34,18 +41,35 @@ def make_inner_envs(
         n_envs: How many.
         normalize: Whether to wrap them in VecNormalize (observations and rewards, clipped at 10).
         gamma: Discount of the return whose spread scales the rewards.
+        atari: Whether `env` is an Atari game to preprocess, as `make_atari_envs` does.
+        vec_backend: "gymnasium": Gymnasium's own environments, stepped one after the other.
+            "envpool": EnvPool's simulators in C++, stepped together.
 
     Raises:
         gymnasium.error.DependencyNotInstalled: The environment needs a package that is missing;
             the message names the extra that brings it.
         gymnasium.error.Error: Gymnasium does not know the id.
-        ValueError: n_envs below 1, or normalisation of observations that are not numbers.
+        ValueError: n_envs below 1, normalisation of observations that are not numbers or of a
+            preprocessed game, an unknown `vec_backend`, or an environment that EnvPool does not have.
     """
     if n_envs < 1:
         raise ValueError(f"n_envs must be at least 1, not {n_envs}.")
+    if vec_backend not in get_args(VecBackend):
+        raise ValueError(f"Unknown vec_backend {vec_backend!r}: give one of {list(get_args(VecBackend))}.")
+    if atari and normalize:
+        raise ValueError(
+            "normalize must be False on an Atari task: its rewards are clipped, its images scaled by the policy."
+        )
     try:
-        envs = make_vec_env(env, n_envs=n_envs, env_kwargs=dict(env_kwargs))
-    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        if vec_backend == "envpool":
+            envs: VecEnv = make_pool(env, env_kwargs=env_kwargs, n_envs=n_envs, atari=atari)
+        elif atari:
+            envs = make_atari_envs(env, env_kwargs=env_kwargs, n_envs=n_envs)
+        else:
+            envs = make_vec_env(env, n_envs=n_envs, env_kwargs=dict(env_kwargs))
+    except (gym.error.DependencyNotInstalled, gym.error.NamespaceNotFound, ImportError) as error:
+        if isinstance(error, gym.error.NamespaceNotFound) and not _is_atari(env):
+            raise
         raise gym.error.DependencyNotInstalled(_missing_extra(env, error)) from error
     if not normalize:
         return envs
@@ -55,7 +79,16 @@ def make_inner_envs(
     return VecNormalize(envs, gamma=gamma)
 
 
+def _is_atari(env: str | Callable[..., Any]) -> bool:
+    """Whether an id is of ale-py's namespace, which Gymnasium does not know without it."""
+    return isinstance(env, str) and env.rpartition(":")[2].startswith("ALE/")
+
+
 def _missing_extra(env: str | Callable[..., Any], error: Exception) -> str:
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "envpool":
+        return f'vec_backend=\'envpool\' needs an extra: pip install "hyperrl[envpool]" (not installed: {error})'
+    if _is_atari(env):
+        return f'{env!r} needs an extra: pip install "hyperrl[atari]" (not installed: {error})'
     if isinstance(env, str):
         entry_point = gym.spec(env).entry_point
         for module, extra in _EXTRAS.items():

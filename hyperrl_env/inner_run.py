@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyper_state import SharedArrays
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs import VecBackend, make_inner_envs
 from hyperrl_env.learners import InnerLearner, make_learner
 from hyperrl_env.randomness import RandomState
 
@@ -28,6 +28,8 @@ class RunConfig:
         learner_kwargs: SB3's constructor arguments.
         env: Gymnasium id of the inner environment, or a callable that makes it.
         env_kwargs: Its keyword arguments.
+        atari: Whether it is an Atari game to preprocess.
+        vec_backend: What steps the inner environments.
         n_envs: Inner environments side by side.
         normalize: Whether observations and rewards are normalised.
         total_env_steps: The budget.
@@ -39,6 +41,8 @@ class RunConfig:
     learner_kwargs: Mapping[str, Any]
     env: str | Callable[..., gym.Env[Any, Any]]
     env_kwargs: Mapping[str, Any]
+    atari: bool
+    vec_backend: VecBackend
     n_envs: int
     normalize: bool
     total_env_steps: int
@@ -93,6 +97,8 @@ class InnerRun:
                 n_envs=config.n_envs,
                 normalize=config.normalize,
                 gamma=config.learner_kwargs.get("gamma", 0.99),
+                atari=config.atari,
+                vec_backend=config.vec_backend,
             )
             try:
                 self.learner = make_learner(

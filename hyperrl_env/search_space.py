@@ -301,7 +301,8 @@ class BoundSearchSpace(SearchSpace):
 
 
 # The paper's search spaces, from its released code (levels: q and s of each setting). The bins of
-# A2C on MuJoCo are not published: those of A2C on BipedalWalker are taken. The paper schedules ACKTR on
+# A2C on MuJoCo are not published: those of A2C on BipedalWalker are taken. A2C on Atari is not the
+# paper's: it has the learning rates of the paper's PPO and ACKTR there. The paper schedules ACKTR on
 # Atari alone; elsewhere the same is scheduled.
 _ACKTR = ("kl_clip", "learning_rate", "vf_coef")
 PRESETS: Mapping[str, SearchSpace] = {
@@ -309,6 +310,7 @@ PRESETS: Mapping[str, SearchSpace] = {
     "a2c-mountaincar": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 0.2))]),
     "a2c-mujoco": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 2.0))]),
     "ppo-mujoco": SearchSpace(["learning_rate", "clip_range", "gae_lambda", "batch_size"]),
+    "a2c-atari": SearchSpace(["learning_rate"]),
     "ppo-atari": SearchSpace(["learning_rate", "clip_range", "batch_size"]),
     "acktr": SearchSpace(_ACKTR),
     "acktr-atari": SearchSpace(_ACKTR),

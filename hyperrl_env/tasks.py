@@ -7,15 +7,16 @@ hyperparameter files. What neither settles is this project's choice, and says so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stable_baselines3.common.utils import LinearSchedule
 
+from hyperrl_env.atari import game_names
 from hyperrl_env.search_space import SearchSpace, get_search_space
 
-Family = Literal["mujoco", "box2d", "classic", "generic"]
+Family = Literal["mujoco", "box2d", "classic", "atari", "generic"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Task:
     Attributes:
         name: The task's name in the ids.
         env_id: Its Gymnasium id.
-        family: Which simulator it runs on; settings that the paper shares go by family.
+        family: Which simulator it runs on; settings that the paper shares go by family, and so
+            does the preprocessing: that of Atari is in `atari.py`.
     """
 
     name: str
@@ -49,6 +51,7 @@ TASKS: Mapping[str, Task] = {
         Task("MountainCar", "MountainCar-v0", "classic"),
         Task("CartPole", "CartPole-v1", "classic"),
         Task("Pendulum", "Pendulum-v1", "classic"),
+        *(Task(game, f"ALE/{game}-v5", "atari") for game in game_names()),
     )
 }
 
@@ -180,42 +183,76 @@ _ACKTR_ROWS: Mapping[str, tuple[int, int, Mapping[str, Any], str]] = {
     "CartPole": (200_000, 8, {}, _ACKTR_ZOO),
     "Pendulum": (1_000_000, 8, {"gamma": 0.95}, _ACKTR_ZOO),
 }
-# Every other task is an Atari game: 128 steps of 32 environments.
-_ACKTR_ATARI: tuple[int, int, Mapping[str, Any], str] = (
-    10_000_000,
-    32,
-    {"n_steps": 128, "ent_coef": 0.01},
-    "paper, Atari ACKTR",
+
+# Atari: the policy, CnnPolicy by the observations, scales the images, and rewards are clipped, so that
+# nothing is normalised. The paper trains for 20M steps (its script: 10M), 128 of 32 games in a phase,
+# PPO for 4 epochs with Adam at 2.5e-4. PPO's clip, in the paper 0.1 to 0.2, and its 4 minibatches per
+# epoch (128 * 32 / 4 samples each) are those of OpenAI Baselines on Atari, on which the paper's code
+# builds. The values' clip is the paper's everywhere. A2C on Atari is not in the paper.
+_PPO_ATARI = Settings(
+    learner_kwargs={
+        **_ppo_kwargs(),
+        "learning_rate": LinearSchedule(2.5e-4, 0.0, 1.0),
+        "n_steps": 128,
+        "batch_size": 1024,
+        "n_epochs": 4,
+        "clip_range": 0.1,
+        "ent_coef": 0.01,
+    },
+    total_env_steps=20_000_000,
+    n_envs=32,
+    search_space=get_search_space("ppo-atari"),
+    source="paper, Atari PPO; clip, minibatches per epoch: OpenAI Baselines",
+    family="atari",
+)
+
+_A2C_ATARI = Settings(
+    learner_kwargs=_a2c_kwargs(),
+    total_env_steps=20_000_000,
+    n_envs=16,
+    search_space=get_search_space("a2c-atari"),
+    source="learner, environments: paper's code, A2C; budget, search space: as the paper's Atari",
+    family="atari",
+)
+
+_ACKTR_ATARI = Settings(
+    learner_kwargs={**_acktr_kwargs(), "n_steps": 128, "ent_coef": 0.01},
+    total_env_steps=20_000_000,
+    n_envs=32,
+    search_space=get_search_space("acktr-atari"),
+    source="paper, Atari ACKTR",
+    family="atari",
 )
 
 
 def _ppo(task: Task) -> Settings:
+    if task.family == "atari":
+        return _PPO_ATARI
     budget, source = _PPO_BUDGETS[task.name]
     return Settings(_ppo_kwargs(), budget, 1, True, get_search_space("ppo-mujoco"), source, task.family)
 
 
 def _a2c(task: Task) -> Settings:
+    if task.family == "atari":
+        return _A2C_ATARI
     budget, n_envs, preset, source = _A2C_BUDGETS[task.name]
     return Settings(_a2c_kwargs(), budget, n_envs, True, get_search_space(preset), source, task.family)
 
 
 def _acktr(task: Task) -> Settings:
-    budget, n_envs, kwargs, source = _ACKTR_ROWS.get(task.name, _ACKTR_ATARI)
-    return Settings(
-        {**_acktr_kwargs(), **kwargs},
-        budget,
-        n_envs,
-        task.name in _ACKTR_ROWS,
-        get_search_space("acktr"),
-        source,
-        task.family,
-    )
+    if task.family == "atari":
+        return _ACKTR_ATARI
+    budget, n_envs, kwargs, source = _ACKTR_ROWS[task.name]
+    kwargs = {**_acktr_kwargs(), **kwargs}
+    return Settings(kwargs, budget, n_envs, True, get_search_space("acktr"), source, task.family)
 
+
+_TASK_SETTINGS: Mapping[str, Callable[[Task], Settings]] = {"PPO": _ppo, "A2C": _a2c, "ACKTR": _acktr}
 
 SETTINGS: Mapping[tuple[str, str], Settings] = {
-    **{("PPO", task.name): _ppo(task) for task in TASKS.values()},
-    **{("A2C", task.name): _a2c(task) for task in TASKS.values()},
-    **{("ACKTR", task.name): _acktr(task) for task in TASKS.values()},
+    (algorithm, task.name): settings(task)
+    for algorithm, settings in _TASK_SETTINGS.items()
+    for task in TASKS.values()
 }
 
 # For any environment of the user's: Stable-Baselines3's own settings, and what the paper schedules.
@@ -237,5 +274,9 @@ def get_settings(algorithm: str, task: str | None) -> Settings:
     if task is None:
         return GENERIC_SETTINGS[algorithm]
     if task not in TASKS:
-        raise ValueError(f"Unknown task {task!r}: give one of {list(TASKS)}, or none and an env_id.")
+        names = [name for name, known in TASKS.items() if known.family != "atari"]
+        raise ValueError(
+            f"Unknown task {task!r}: give one of {names}, an Atari game by its name in ale-py (as 'Pong'), "
+            "or none and an env_id."
+        )
     return SETTINGS[algorithm, task]

@@ -15,7 +15,7 @@ from agents.episodic.memory import EpisodicMemory
 from hyperrl_env.learners import InnerLearner
 
 # (capacity N_mem, write interval) by the family of the task, from the paper's released code.
-_FAMILY_SETTINGS = {"mujoco": (10_000, 20), "box2d": (5_000, 10), "classic": (5_000, 10)}
+_FAMILY_SETTINGS = {"mujoco": (10_000, 20), "box2d": (5_000, 10), "classic": (5_000, 10), "atari": (5_000, 30)}
 
 
 def hyper_returns(rewards: list[float]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from stable_baselines3.common.utils import explained_variance, update_learning_r
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from hyperrl_env.atari import RAW_REWARD
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyper_state import GradientHistory
 from hyperrl_env.learners.last_good import LONGEST_STEP, LastGoodState, is_plain, room
@@ -28,9 +29,9 @@ class RecordedPhase(NamedTuple):
 
     Attributes:
         rewards: Raw, (T, N).
-        dones: Whether an inner episode ended, (T, N).
-        episode_returns: Of the inner episodes that ended, undiscounted.
-        episode_lengths: In environment steps.
+        dones: Whether an inner episode ended, on Atari by a lost life too, (T, N).
+        episode_returns: Of the inner episodes that ended, on Atari of whole games; undiscounted.
+        episode_lengths: In environment steps; on Atari in frames.
     """
 
     rewards: NDArray[np.floating]
@@ -49,16 +50,22 @@ class PhaseRecorder(BaseCallback):
         self.episode_lengths: list[int] = []
 
     def _on_step(self) -> bool:
-        normalizer = self.model.get_vec_normalize_env()
-        # SB3 adds the bootstrap of a time limit to `rewards` in place after this call: copy now.
-        raw = self.locals["rewards"].copy() if normalizer is None else normalizer.get_original_reward()
-        self.rewards.append(raw)
+        self.rewards.append(self._raw_rewards())
         self.dones.append(self.locals["dones"])
         for info in self.locals["infos"]:
             if "episode" in info:
                 self.episode_returns.append(float(info["episode"]["r"]))
                 self.episode_lengths.append(int(info["episode"]["l"]))
         return True
+
+    def _raw_rewards(self) -> NDArray[np.floating]:
+        infos, normalizer = self.locals["infos"], self.model.get_vec_normalize_env()
+        if RAW_REWARD in infos[0]:
+            return np.array([info[RAW_REWARD] for info in infos], np.float32)
+        if normalizer is not None:
+            return normalizer.get_original_reward()
+        # SB3 adds the bootstrap of a time limit to `rewards` in place after this call: copy now.
+        return cast(NDArray[np.floating], self.locals["rewards"].copy())
 
 
 class InnerLearner(OnPolicyAlgorithm):

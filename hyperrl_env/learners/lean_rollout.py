@@ -10,6 +10,8 @@ them.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +21,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
+from hyperrl_env.envpool_envs import EnvPoolVecEnv
 from hyperrl_env.learners.base import RecordedPhase
 from hyperrl_env.learners.closed_form import ActorCritic, Floats
 from hyperrl_env.scan import discounted_sums
@@ -27,7 +30,7 @@ from hyperrl_env.scan import discounted_sums
 def is_lean(env: VecEnv | None) -> bool:
     """Whether the inner environments are of the kind that `collect_lean` steps."""
     inner = env.venv if type(env) is VecNormalize and env.norm_obs_keys is None else env
-    return type(inner) is DummyVecEnv and isinstance(inner.observation_space, spaces.Box)
+    return type(inner) in _SIMULATED and isinstance(inner.observation_space, spaces.Box)
 
 
 class _ObservationStatistics:
@@ -112,7 +115,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         What SB3's buffer does not keep.
     """
     normalizer = model.get_vec_normalize_env()
-    dummy = cast(DummyVecEnv, model.env if normalizer is None else normalizer.venv)
+    inner: Any = model.env if normalizer is None else normalizer.venv
     statistics = None
     if normalizer is not None and normalizer.norm_obs:
         statistics = _ObservationStatistics(normalizer, model.n_envs)
@@ -121,7 +124,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     current = np.asarray(model._last_obs, np.float32)
     observations = np.empty((n_steps, *current.shape), np.float32)
     actions = np.empty((n_steps, n_envs, 1 if box is None else math.prod(box.shape)), np.float32)
-    simulated = _Simulated(dummy, n_steps)
+    simulated = _SIMULATED[type(inner)](inner, n_steps)
     time_limits: list[tuple[int, int, Floats]] = []
 
     noise = policy.distribution.noise(n_steps, n_envs)
@@ -163,8 +166,8 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     )
 
 
-class _Simulated:
-    """Steps the simulators of a DummyVecEnv directly, and keeps what they say.
+class _Simulated(ABC):
+    """Steps the simulators without SB3's overhead, and keeps what they say.
 
     Attributes:
         observations: Raw, the latest of every environment; of its new episode where one ended, (N, ...).
@@ -174,17 +177,30 @@ class _Simulated:
         successes: What environments with goals said at the ends of their episodes.
     """
 
-    def __init__(self, dummy: DummyVecEnv, n_steps: int) -> None:
-        self._dummy = dummy
-        space = dummy.observation_space
-        self.observations: NDArray[Any] = np.empty((dummy.num_envs, *(space.shape or ())), space.dtype)
-        self.rewards: Floats = np.empty((n_steps, dummy.num_envs), np.float32)
-        self.dones: NDArray[np.bool_] = np.zeros((n_steps, dummy.num_envs), dtype=bool)
+    observations: NDArray[Any]
+
+    def __init__(self, envs: VecEnv, n_steps: int) -> None:
+        self.rewards: Floats = np.empty((n_steps, envs.num_envs), np.float32)
+        self.dones: NDArray[np.bool_] = np.zeros((n_steps, envs.num_envs), dtype=bool)
         self.episodes: list[dict[str, Any]] = []
         self.successes: list[Any] = []
 
+    @abstractmethod
     def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
         """Step t of every environment; returns those that a time limit cut, with their last observations."""
+
+
+class _OneByOne(_Simulated):
+    """The environments in a DummyVecEnv, stepped directly."""
+
+    def __init__(self, dummy: DummyVecEnv, n_steps: int) -> None:
+        super().__init__(dummy, n_steps)
+        self._dummy = dummy
+        space = dummy.observation_space
+        self.observations = np.empty((dummy.num_envs, *(space.shape or ())), space.dtype)
+
+    def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
+        """See `_Simulated.step`."""
         cut = []
         for i, env in enumerate(self._dummy.envs):
             observation, self.rewards[t, i], terminated, truncated, info = env.step(actions[i])
@@ -199,6 +215,27 @@ class _Simulated:
                 observation, self._dummy.reset_infos[i] = env.reset()
             self.observations[i] = observation
         return cut
+
+
+class _Together(_Simulated):
+    """A pool, stepped without an info per environment."""
+
+    def __init__(self, pool: EnvPoolVecEnv, n_steps: int) -> None:
+        super().__init__(pool, n_steps)
+        self._pool = pool
+
+    def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
+        """See `_Simulated.step`."""
+        step = self._pool.advance(actions)
+        self.observations, self.rewards[t], self.dones[t] = step.observations, step.rewards, step.dones
+        self.episodes += step.episodes.values()
+        return [(i, last) for i, last in step.last_observations.items() if step.time_limits[i]]
+
+
+_SIMULATED: Mapping[type[VecEnv], Callable[[Any, int], _Simulated]] = {
+    DummyVecEnv: _OneByOne,
+    EnvPoolVecEnv: _Together,
+}
 
 
 def _fill_buffer(
