@@ -161,7 +161,9 @@ class EnvPoolVecEnv(VecEnv):
             self._pool.close()
             self._pool = None
 
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: Any = None
+    ) -> list[bool]:
         """Whether `info` holds what this wrapper would add: true of SB3's Monitor alone."""
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 

@@ -58,12 +58,13 @@ def make_inner_envs(
         raise ValueError(f"Unknown vec_backend {vec_backend!r}: give one of {list(get_args(VecBackend))}.")
     if atari and normalize:
         raise ValueError(
-            "normalize must be False on an Atari task: its rewards are clipped, its images scaled by the policy."
+            "normalize must be False on an Atari task: rewards are clipped, and the policy scales images."
         )
     try:
         if vec_backend == "envpool":
             envs: VecEnv = make_pool(env, env_kwargs=env_kwargs, n_envs=n_envs, atari=atari)
         elif atari:
+            assert isinstance(env, str)
             envs = make_atari_envs(env, env_kwargs=env_kwargs, n_envs=n_envs)
         else:
             envs = make_vec_env(env, n_envs=n_envs, env_kwargs=dict(env_kwargs))
@@ -86,7 +87,9 @@ def _is_atari(env: str | Callable[..., Any]) -> bool:
 
 def _missing_extra(env: str | Callable[..., Any], error: Exception) -> str:
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "envpool":
-        return f'vec_backend=\'envpool\' needs an extra: pip install "hyperrl[envpool]" (not installed: {error})'
+        return (
+            f'vec_backend "envpool" needs an extra: pip install "hyperrl[envpool]" (not installed: {error})'
+        )
     if _is_atari(env):
         return f'{env!r} needs an extra: pip install "hyperrl[atari]" (not installed: {error})'
     if isinstance(env, str):

@@ -15,7 +15,19 @@ from hyperrl_lab.files import write_text
 
 CONFIG_FILE = "config.json"
 # What else decides the bits of a run; kept beside the configuration.
-_PACKAGES = ("hyperrl", "stable-baselines3", "torch", "gymnasium", "numpy", "mujoco", "box2d", "faiss-cpu")
+_PACKAGES = (
+    "hyperrl",
+    "stable-baselines3",
+    "torch",
+    "gymnasium",
+    "numpy",
+    "mujoco",
+    "box2d",
+    "ale-py",
+    "opencv-python-headless",
+    "envpool",
+    "faiss-cpu",
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
-from hyperrl_env import HyperRLEnv, env_ids
+from hyperrl_env import TASKS, HyperRLEnv, env_ids
 
 
 def resolve_id(name: str) -> str:
@@ -66,4 +66,6 @@ def _hint(name: str) -> str:
     close = get_close_matches(re.sub(r"-v\d+$", "", name).lower(), by_name, n=3, cutoff=0.78)
     if close:
         return f"did you mean {' or '.join(by_name[match] for match in close)}? `hyperrl list` shows all."
-    return f"there are {', '.join(ids)}."
+    atari = {f"-{name}-v0" for name, task in TASKS.items() if task.family == "atari"}
+    others = [id_ for id_ in ids if not id_.endswith(tuple(atari))]
+    return f"there are {', '.join(others)}, and the same for every Atari game (`hyperrl list`)."

@@ -18,6 +18,7 @@ from hyperrl_env.tasks import GENERIC_SETTINGS, Settings
 def tables() -> Iterator[Table]:
     """All tables, in the order in which a newcomer needs them."""
     yield _ids()
+    yield _games()
     yield _settings()
     yield _agents()
     yield _hyperparameters()
@@ -30,8 +31,20 @@ def _ids() -> Table:
     table = _table("Environments", *columns)
     for algorithm, settings in GENERIC_SETTINGS.items():
         _add_id(table, f"HyperRL-{algorithm}-v0", "yours: env_id", settings)
+    games: dict[str, Settings] = {}
     for (algorithm, task), settings in SETTINGS.items():
-        _add_id(table, f"HyperRL-{algorithm}-{task}-v0", TASKS[task].env_id, settings)
+        if settings.family == "atari":
+            games[algorithm] = settings
+        else:
+            _add_id(table, f"HyperRL-{algorithm}-{task}-v0", TASKS[task].env_id, settings)
+    for algorithm, settings in games.items():
+        _add_id(table, f"HyperRL-{algorithm}-{{Game}}-v0", "ALE/{Game}-v5", settings)
+    return table
+
+
+def _games() -> Table:
+    table = Table("every {Game}", title="Atari", title_justify="left")
+    table.add_row(", ".join(name for name, task in TASKS.items() if task.family == "atari"))
     return table
 
 
@@ -55,11 +68,20 @@ def _settings() -> Table:
     for (algorithm, task), settings in SETTINGS.items():
         shared.setdefault((algorithm, _keywords(settings.learner_kwargs)), []).append(task)
     for (algorithm, settings_text), tasks in shared.items():
-        everywhere = len(tasks) == sum(name == algorithm for name, _ in SETTINGS)
-        table.add_row(
-            f"{algorithm}, {'all tasks' if everywhere else ', '.join(tasks)}", settings_text or "none"
-        )
+        table.add_row(f"{algorithm}, {_group(tasks)}", settings_text or "none")
     return table
+
+
+def _group(tasks: list[str]) -> str:
+    """Tasks in a few words: by their families, where all of a family are among them."""
+    if len(tasks) == len(TASKS):
+        return "all tasks"
+    names = []
+    for family in dict.fromkeys(TASKS[task].family for task in tasks):
+        members = [task for task in tasks if TASKS[task].family == family]
+        whole = len(members) == sum(task.family == family for task in TASKS.values())
+        names += [f"all of {family}"] if whole else members
+    return ", ".join(names)
 
 
 def _agents() -> Table:

@@ -104,7 +104,8 @@ def test_there_are_examples_in_docstrings():
 def test_the_table_of_ids_is_that_of_the_settings():
     for name, task in TASKS.items():
         ppo, a2c = SETTINGS["PPO", name], SETTINGS["A2C", name]
-        row = (
-            f"| {name} | `{task.env_id}` | {ppo.total_env_steps:,} | {a2c.total_env_steps:,} | {a2c.n_envs} |"
-        )
+        first = f"{name} | `{task.env_id}`"
+        if task.family == "atari":
+            first = "a game, as Pong | `ALE/Pong-v5`, preprocessed"
+        row = f"| {first} | {ppo.total_env_steps:,} | {a2c.total_env_steps:,} | {a2c.n_envs} |"
         assert row in README

@@ -15,7 +15,12 @@ from agents.episodic.memory import EpisodicMemory
 from hyperrl_env.learners import InnerLearner
 
 # (capacity N_mem, write interval) by the family of the task, from the paper's released code.
-_FAMILY_SETTINGS = {"mujoco": (10_000, 20), "box2d": (5_000, 10), "classic": (5_000, 10), "atari": (5_000, 30)}
+_FAMILY_SETTINGS = {
+    "mujoco": (10_000, 20),
+    "box2d": (5_000, 10),
+    "classic": (5_000, 10),
+    "atari": (5_000, 30),
+}
 
 
 def hyper_returns(rewards: list[float]) -> NDArray[np.float64]:
@@ -48,7 +53,7 @@ class EpisodicControlAgent(HyperAgent):
     Args:
         env: A Hyper-RL environment of any action mode; actions are the joint choices of bins.
         seed: Seeds exploration and the embedding.
-        capacity: N_mem. Default: 10,000 on MuJoCo and generic ids, 5,000 on Box2D and classic tasks.
+        capacity: N_mem. Default: 10,000 on MuJoCo and generic ids, 5,000 on others.
         k_read: Neighbours per action that reading averages over.
         k_write: Neighbours that a write moves.
         beta: Writing rate.
@@ -61,7 +66,7 @@ class EpisodicControlAgent(HyperAgent):
         epsilon_end: Exploration rate from `epsilon_fraction` of the budget on.
         epsilon_fraction: See `epsilon_end`.
         write_interval: Every so many steps of a learning episode, from its first, are written, and
-            its last. Default: 20 on MuJoCo and generic ids, 10 on Box2D and classic tasks.
+            its last. Default: 20 on MuJoCo and generic ids, 10 on Box2D and classic tasks, 30 on Atari.
         vae_hidden: Width of the VAE's hidden layers. Default: D/4, a quarter of the hyper-state.
         vae_probability: Probability, per learning episode, of a training step of the VAE.
         vae_batch_size: Hyper-states per training step.

@@ -29,7 +29,7 @@ from hyperrl_env.scan import discounted_sums
 
 def is_lean(env: VecEnv | None) -> bool:
     """Whether the inner environments are of the kind that `collect_lean` steps."""
-    inner = env.venv if type(env) is VecNormalize and env.norm_obs_keys is None else env
+    inner: Any = env.venv if type(env) is VecNormalize and env.norm_obs_keys is None else env
     return type(inner) in _SIMULATED and isinstance(inner.observation_space, spaces.Box)
 
 

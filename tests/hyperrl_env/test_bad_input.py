@@ -34,8 +34,9 @@ def test_an_unknown_inner_id_is_named(make_env):
 
 
 def test_an_unknown_task_lists_the_tasks():
-    refused(HyperRLEnv, "'Hoper'", *TASKS, task="Hoper")
-    refused(get_settings, "'Hoper'", *TASKS, algorithm="A2C", task="Hoper")
+    names = [name for name, task in TASKS.items() if task.family != "atari"]
+    refused(HyperRLEnv, "'Hoper'", *names, "Atari", "'Pong'", task="Hoper")
+    refused(get_settings, "'Hoper'", *names, "Atari", "'Pong'", algorithm="A2C", task="Hoper")
 
 
 def test_an_unknown_algorithm_lists_the_algorithms():
@@ -56,6 +57,7 @@ def test_an_unknown_algorithm_lists_the_algorithms():
         ({"decision": "minibatch"}, ["'minibatch'", "update", "epoch", "phase"]),
         ({"hyper_reward": "return"}, ["'return'", *HYPER_REWARDS, "callable"]),
         ({"backend": "fast"}, ["'fast'", "auto", "eager"]),
+        ({"vec_backend": "subproc"}, ["'subproc'", "gymnasium", "envpool"]),
         ({"learner_kwargs": {"lr": 1e-3}}, ["'lr'", "learning_rate", "n_steps"]),
         ({"learner_kwargs": {"device": "cpu"}}, ["'device'"]),
         ({"env_id": None}, ["env_id", "env_fn"]),
@@ -183,6 +185,11 @@ def test_a_missing_extra_is_named(monkeypatch, make_env, package, module, env_id
     task = env_id.split("-")[0]
     with pytest.raises(DependencyNotInstalled, match=f"{env_id}.*{re.escape(extra)}"):
         make_env(f"HyperRL-PPO-{task}-v0", total_env_steps=4096)
+
+
+def test_a_missing_envpool_is_named(monkeypatch, make_env):
+    monkeypatch.setitem(sys.modules, "envpool", None)
+    refused(make_env, 'pip install "hyperrl[envpool]"', vec_backend="envpool", error=DependencyNotInstalled)
 
 
 def test_what_the_users_own_environment_misses_is_named(make_env):

@@ -13,6 +13,7 @@ import hyperrl_env  # noqa: F401 - registers the ids
 from hyperrl_env import Hyperparameter
 from hyperrl_env.inner_envs import make_inner_envs
 from hyperrl_env.learners import learner_class, make_learner
+from hyperrl_env.learners.lean_rollout import is_lean
 from hyperrl_env.scan import discounted_sums
 
 BUFFER = (
@@ -27,8 +28,12 @@ BUFFER = (
 )
 
 
-def make(algorithm, backend, env_id="Pendulum-v1", n_envs=2, normalize=True, **kwargs):
-    envs = make_inner_envs(env_id, env_kwargs={}, n_envs=n_envs, normalize=normalize, gamma=0.99)
+def make(
+    algorithm, backend, env_id="Pendulum-v1", n_envs=2, normalize=True, vec_backend="gymnasium", **kwargs
+):
+    envs = make_inner_envs(
+        env_id, env_kwargs={}, n_envs=n_envs, normalize=normalize, gamma=0.99, vec_backend=vec_backend
+    )
     learner = make_learner(learner_class(algorithm, backend), envs, kwargs, seed=3, device="cpu")
     learner.start_run(100_000, gradient_order=2)
     return learner
@@ -192,17 +197,22 @@ def test_matrices_as_observations_and_actions():
     assert_close(eager, compiled, 1e-4)
 
 
+@pytest.mark.parametrize("vec_backend", ["gymnasium", "envpool"])
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("n_envs", [1, 3])
 @pytest.mark.parametrize(
     ("env_id", "n_steps"),
     [("Pendulum-v1", 250), ("CartPole-v1", 120), ("Hopper-v5", 120), ("MountainCarContinuous-v0", 90)],
 )
-def test_the_environment_phase_fills_the_buffer_as_sb3_does(env_id, n_steps, n_envs, normalize):
+def test_the_environment_phase_fills_the_buffer_as_sb3_does(env_id, n_steps, n_envs, normalize, vec_backend):
     """Terminations (CartPole, Hopper) and time limits (Pendulum at 200 steps) included."""
+    if vec_backend == "envpool":
+        pytest.importorskip("envpool", reason="the extra envpool is not installed")
     learners = [
-        make("A2C", backend, env_id, n_envs, normalize, n_steps=n_steps) for backend in ("eager", "compiled")
+        make("A2C", backend, env_id, n_envs, normalize, vec_backend, n_steps=n_steps)
+        for backend in ("eager", "compiled")
     ]
+    assert is_lean(learners[1].env)
     eager, compiled = learners
     with torch.no_grad():  # hoppers that fall at different times, poles that do not all fall at once
         for learner in learners:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import agents
-from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, SETTINGS, env_ids
+from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, SETTINGS, TASKS, env_ids
 from hyperrl_lab import run as run_module
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import CONFIG_FILE, versions
@@ -20,7 +20,11 @@ def test_list_names_everything(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
     words = set(re.findall(r"[\w.-]+", out))
-    assert set(env_ids()) <= words
+    games = {name for name, task in TASKS.items() if task.family == "atari"}
+    assert {id_ for id_ in env_ids() if id_.split("-")[-2] not in games} <= words
+    assert games <= words
+    assert {"HyperRL-PPO-", "HyperRL-A2C-"} <= words  # before {Game}-v0
+    assert len(out.splitlines()) < 200
     for names in (agents.AGENTS, DEFINITIONS, PRESETS, HYPER_REWARDS):
         assert set(names) <= words
     for agent in agents.AGENTS:
@@ -158,6 +162,14 @@ def test_every_agent_trains(agent, id_, settings, tmp_path):
     arguments = ["train", id_, "--agent", agent, "--total-env-steps", "300", *sets, "--out", str(tmp_path)]
     assert main(arguments) == 0
     assert json.loads((tmp_path / "summary.json").read_text())["status"] == "finished"
+
+
+def test_a_game_trains(tmp_path):
+    sets = ["--set", "n_envs=2", "--set", "n_steps=8", "--set", "learner.batch_size=8", "--set", "n_epochs=1"]
+    arguments = ["train", "HyperRL-PPO-Pong", "--agent", "epgt", "--total-env-steps", "48", *sets]
+    assert main([*arguments, "--set", "embedding=random", "--out", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["status"], summary["env_steps"]) == ("finished", 48)
 
 
 def start(tmp_path, steps=1_000_000):
