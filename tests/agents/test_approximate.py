@@ -63,6 +63,7 @@ def test_all_cells_give_the_exact_memorys_answers(keys, rule, small_cells):
             assert ivf.read(key + 0.5).tobytes() == exact.read(key + 0.5).tobytes()
         if i % 100 == 0:
             assert_sound(ivf._cells, ivf._slots_by_age())
+            assert ivf._stored.tolist() == np.bincount(ivf.actions, minlength=N_ACTIONS).tolist()
     assert ivf.values.tobytes() == exact.values.tobytes()
     assert len(ivf._cells.centroids) > 15
 
@@ -94,18 +95,19 @@ def test_a_tenth_of_the_entries_holds_most_nearest_neighbours(keys, least, monke
 
 
 def test_actions_that_are_rare_nearby_are_read_exactly(small_cells):
-    """Far from the query: one action of one entry, one of two and one of many."""
+    """Far from the query: all of three actions, of one, two and many entries, and all but one of another."""
     exact, ivf = memories(400, candidates=20)
-    rng = np.random.default_rng(0)
     for memory in (exact, ivf):
-        for action, n, place in ((3, 1, 50), (4, 2, -50), (5, 60, 70), (0, 200, 0)):
+        for action, n, place in ((3, 1, 50), (4, 2, -50), (5, 60, 70), (6, 1, 0), (6, 40, -70), (0, 200, 0)):
             for key in place + np.random.default_rng(n).normal(size=(n, 6)):
                 memory.write(key, action, float(np.sum(key)))
-    for key in rng.normal(size=(20, 6)):
-        assert len(ivf._candidates(ivf._padded(key), ivf._cells)) < 130
+    near = exact.keys[exact.actions == 6][0]
+    for key in near + np.random.default_rng(0).normal(size=(20, 6)) / 100:
+        slots = ivf._candidates(ivf._padded(key), ivf._cells)
+        assert len(slots) == len(set(slots.tolist())) < 170
         found, expected = ivf.read(key), exact.read(key)
-        assert np.isnan(found).tolist() == [action not in (0, 3, 4, 5) for action in range(N_ACTIONS)]
-        assert found[3:6].tobytes() == expected[3:6].tobytes()
+        assert np.isnan(found).tolist() == [action not in (0, 3, 4, 5, 6) for action in range(N_ACTIONS)]
+        assert found[3:7].tobytes() == expected[3:7].tobytes()
 
 
 def test_an_action_that_leaves_the_ring_is_forgotten(small_cells):
@@ -136,7 +138,9 @@ def test_cells_follow_a_walk_away_from_where_they_began(small_cells):
         cells.add(i % 200)
     assert_sound(cells, np.arange(200))
     assert len(cells.centroids) < 60
-    assert np.abs(cells.centroids - ring.mean(axis=0)).max() < np.ptp(ring, axis=0).max()
+    # The keys in use span 20; a cell spans 2, and may have moved on by as much since its centroid was taken.
+    for centroid, members in zip(cells.centroids, cells._members, strict=True):
+        assert np.abs(centroid - ring[members].mean(axis=0)).max() < 5
 
 
 def test_halves_part_two_heaps_and_cut_equal_keys_too():
