@@ -25,6 +25,7 @@ SIMULATOR = {"frameskip": 1, "repeat_action_probability": 0.0}
 FEW = {
     "PPO": {"n_envs": 2, "learner_kwargs": {"n_steps": 8, "batch_size": 8, "n_epochs": 1}},
     "A2C": {"n_envs": 2},
+    "ACKTR": {"n_envs": 2, "learner_kwargs": {"n_steps": 8}},
 }
 
 
@@ -46,7 +47,7 @@ def test_there_is_every_game_that_ale_py_ships():
     for game in ("Alien", "MsPacman", "Qbert", "Breakout", "Pong", "SpaceInvaders", "Seaquest", "BeamRider"):
         assert game in game_names()
     for game in game_names():
-        for algorithm in ("PPO", "A2C"):
+        for algorithm in ("PPO", "A2C", "ACKTR"):
             spec = gym.spec(f"HyperRL-{algorithm}-{game}-v0")
             assert spec.kwargs == {"algorithm": algorithm, "task": game}
 
@@ -107,14 +108,17 @@ def test_a_namespace_that_nobody_knows_stays_an_error_of_gymnasiums():
 
 
 def test_the_settings_of_the_paper():
-    ppo, a2c = hyperrl_env.SETTINGS["PPO", "Qbert"], hyperrl_env.SETTINGS["A2C", "Qbert"]
-    assert (ppo.family, ppo.normalize, ppo.n_envs, ppo.total_env_steps) == ("atari", False, 32, 20_000_000)
-    assert (a2c.family, a2c.normalize, a2c.n_envs, a2c.total_env_steps) == ("atari", False, 16, 20_000_000)
+    ppo, a2c, acktr = (hyperrl_env.SETTINGS[name, "Qbert"] for name in ("PPO", "A2C", "ACKTR"))
+    for settings, n_envs in ((ppo, 32), (a2c, 16), (acktr, 32)):
+        assert (settings.family, settings.normalize) == ("atari", False)
+        assert (settings.n_envs, settings.total_env_steps) == (n_envs, 20_000_000)
     expected = {"n_steps": 128, "batch_size": 1024, "n_epochs": 4, "clip_range": 0.1, "ent_coef": 0.01}
     assert ppo.learner_kwargs.items() >= expected.items()
     assert [ppo.learner_kwargs["learning_rate"](p) for p in (1.0, 0.5)] == [2.5e-4, 1.25e-4]
     assert ppo.search_space.names == ("learning_rate", "clip_range", "batch_size")
     assert a2c.search_space.names == ("learning_rate",)
+    assert acktr.search_space.names == ("kl_clip", "learning_rate", "vf_coef")
+    assert (acktr.learner_kwargs["n_steps"], acktr.learner_kwargs["ent_coef"]) == (128, 0.01)
 
 
 # ---------------------------------------------------------------- exactness
@@ -236,7 +240,13 @@ def test_a_lost_life_ends_an_episode_and_not_the_game():
 
 @pytest.mark.parametrize(
     ("algorithm", "game", "n_actions"),
-    [("PPO", "Pong", 6), ("A2C", "Alien", 18), ("PPO", "MsPacman", 9), ("A2C", "Qbert", 6)],
+    [
+        ("PPO", "Pong", 6),
+        ("A2C", "Alien", 18),
+        ("PPO", "MsPacman", 9),
+        ("A2C", "Qbert", 6),
+        ("ACKTR", "Breakout", 4),
+    ],
 )
 def test_the_hyper_rl_of_a_game(make_env, algorithm, game, n_actions):
     env = make_env(f"HyperRL-{algorithm}-{game}-v0", total_env_steps=32, **FEW[algorithm])
@@ -255,7 +265,7 @@ def test_the_hyper_rl_of_a_game(make_env, algorithm, game, n_actions):
         if (terminated or truncated) and not info["run_finished"]:
             env.reset()
     assert seen >= 2
-    assert info["env_steps"] == 32 if algorithm == "PPO" else 40
+    assert info["env_steps"] == (40 if algorithm == "A2C" else 32)
 
 
 def test_the_same_seed_gives_the_same_run(make_env):

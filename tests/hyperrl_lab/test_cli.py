@@ -23,7 +23,7 @@ def test_list_names_everything(capsys):
     games = {name for name, task in TASKS.items() if task.family == "atari"}
     assert {id_ for id_ in env_ids() if id_.split("-")[-2] not in games} <= words
     assert games <= words
-    assert {"HyperRL-PPO-", "HyperRL-A2C-"} <= words  # before {Game}-v0
+    assert {"HyperRL-PPO-", "HyperRL-A2C-", "HyperRL-ACKTR-"} <= words  # before {Game}-v0
     assert len(out.splitlines()) < 200
     for names in (agents.AGENTS, DEFINITIONS, PRESETS, HYPER_REWARDS):
         assert set(names) <= words
