@@ -38,7 +38,10 @@ def test_the_latest_version_is_taken():
         ("HyperRL-PPO-Ant-v7", "did you mean HyperRL-PPO-Ant-v0"),
         ("HyperRL-PPO-MsPackman-v0", "did you mean HyperRL-PPO-MsPacman-v0"),
         ("Whatever", "and the same for every Atari game"),
-        ("Whatever", "there are HyperRL-PPO-v0, HyperRL-A2C-v0, HyperRL-PPO-HalfCheetah-v0"),
+        (
+            "Whatever",
+            "there are HyperRL-PPO-v0, HyperRL-A2C-v0, HyperRL-ACKTR-v0, HyperRL-PPO-HalfCheetah-v0",
+        ),
         ("CartPole-v1", "'CartPole-v1' is no Hyper-RL, but may be the inner environment"),
         ("no_such_module:Mine-v0", "no_such_module"),
         ("", "There is no ''"),
