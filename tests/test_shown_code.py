@@ -75,7 +75,7 @@ def targets_and_scripts(path):
     return [command.split()[1] for command in commands(path, "make")] + scripts
 
 
-@pytest.mark.parametrize("path", having(targets_and_scripts, PAGES + [ROOT / "benchmarks" / "README.md"]))
+@pytest.mark.parametrize("path", having(targets_and_scripts, [*PAGES, ROOT / "benchmarks" / "README.md"]))
 def test_targets_and_scripts_exist(path):
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for name in targets_and_scripts(path):
