@@ -15,6 +15,7 @@ from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.acktr import ACKTR, ACKTRLearner
 from hyperrl_env.learners.base import InnerLearner
 from hyperrl_env.learners.compiled import CompiledA2CLearner, CompiledPPOLearner
+from hyperrl_env.learners.compiled_acktr import CompiledACKTRLearner
 from hyperrl_env.learners.ppo import PPOLearner
 
 # (algorithm, backend): the class that trains it.
@@ -24,8 +25,7 @@ LEARNERS: Mapping[tuple[str, str], type[InnerLearner]] = {
     ("ACKTR", "eager"): ACKTRLearner,
     ("PPO", "compiled"): CompiledPPOLearner,
     ("A2C", "compiled"): CompiledA2CLearner,
-    # Eager too: `compiled` tells, and the environment warns.
-    ("ACKTR", "compiled"): ACKTRLearner,
+    ("ACKTR", "compiled"): CompiledACKTRLearner,
 }
 
 

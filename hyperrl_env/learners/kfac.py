@@ -22,6 +22,7 @@ the mean over samples of the sum of g_t g_t^T over places. ("KFAC-expand" of Esc
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, TypeGuard
 
 import torch
@@ -30,6 +31,9 @@ from torch.nn import functional
 
 # Below this an eigenvalue of a factor is rounding; it may even be negative.
 SMALLEST_EIGENVALUE = 1e-6
+
+# Rows a^T that A is estimated from at one time, where every sample has many.
+ENOUGH_ROWS = 8_192
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -41,40 +45,53 @@ def has_factors(module: nn.Module) -> TypeGuard[Layer]:
     return isinstance(module, nn.Linear)
 
 
-def input_rows(layer: Layer, inputs: Tensor) -> Tensor:
-    """What the layer's weight multiplies, a row for each sample and place: (B T, n)."""
-    if isinstance(layer, nn.Conv2d):
-        assert not isinstance(layer.padding, str)
-        patches = functional.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        rows = patches.transpose(1, 2).reshape(-1, patches.shape[1])
-    else:
-        rows = inputs.reshape(-1, inputs.shape[-1])
-    return rows if layer.bias is None else functional.pad(rows, (0, 1), value=1.0)
+def some_samples(inputs: Tensor, places: int) -> Tensor:
+    """Evenly spaced samples of a layer's inputs, as few as have `ENOUGH_ROWS` rows a^T; (B', ...).
 
-
-def output_rows(layer: Layer, derivatives: Tensor) -> Tensor:
-    """Derivatives with respect to the layer's output, a row for each sample and place: (B T, m)."""
-    if isinstance(layer, nn.Conv2d):
-        derivatives = derivatives.movedim(1, -1)
-    return derivatives.reshape(-1, derivatives.shape[-1])
-
-
-def input_factor(rows: Tensor) -> Tensor:
-    """A = E[a a^T], the mean over samples and places of `input_rows`: (n, n)."""
-    return rows.T @ rows / len(rows)
-
-
-def output_factor(rows: Tensor, batch_size: int) -> Tensor:
-    """G = E[sum_t g_t g_t^T], from `output_rows` of a loss that is the mean over a batch: (m, m).
-
-    Such a loss's derivative of one sample is g / B, so that G = (1/B) sum (B g')(B g')^T.
+    A convolution has hundreds of places in every sample, and their outer products cost many times its
+    own evaluation; factors converge long before. (Martens and Grosse 2015, Section 8.)
     """
-    return batch_size * (rows.T @ rows)
+    return inputs[:: max(1, len(inputs) * places // ENOUGH_ROWS)] if places > 1 else inputs
+
+
+def input_factor(layer: Layer, inputs: Sequence[Tensor]) -> Tensor:
+    """A = E[a a^T], the mean over samples and places: (n, n).
+
+    Args:
+        layer: The layer.
+        inputs: What it was evaluated on, as many times as it was: (B, ...) each.
+    """
+    rows = []
+    for x in inputs:
+        if isinstance(layer, nn.Conv2d):
+            assert not isinstance(layer.padding, str)
+            patches = functional.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+            rows.append(patches.transpose(1, 2).reshape(-1, patches.shape[1]))
+        else:
+            rows.append(x.reshape(-1, x.shape[-1]))
+    a = torch.cat(rows)
+    if layer.bias is not None:
+        a = functional.pad(a, (0, 1), value=1.0)
+    return (a.T @ a).div_(len(a))
+
+
+def output_factor(layer: Layer, derivatives: Sequence[Tensor]) -> Tensor:
+    """G = E[sum_t g_t g_t^T], the mean over samples of the sum over places: (m, m).
+
+    Args:
+        layer: The layer.
+        derivatives: Of a loss that is the mean over a batch of -log p, with respect to the outputs of
+            every time that the layer was evaluated: (B, ...) each. One sample's is g / B, so that
+            G = (1/B) sum (B g')(B g')^T.
+    """
+    rows = [g.movedim(1, -1) if isinstance(layer, nn.Conv2d) else g for g in derivatives]
+    g = torch.cat([row.reshape(-1, row.shape[-1]) for row in rows])
+    return len(derivatives[0]) * (g.T @ g)
 
 
 def moving_average(old: Tensor, new: Tensor, decay: float) -> None:
     """In place: old <- decay old + (1 - decay) new."""
-    old.mul_(decay).add_(new, alpha=1 - decay)
+    old.lerp_(new, 1 - decay)
 
 
 class Basis(NamedTuple):

@@ -17,11 +17,10 @@ from hyperrl_env.learners.kfac import (
     eigenbasis,
     has_factors,
     input_factor,
-    input_rows,
     moving_average,
     output_factor,
-    output_rows,
     precondition,
+    some_samples,
     trust_region_scale,
 )
 
@@ -150,7 +149,10 @@ class KFAC(torch.optim.Optimizer):
     def _watch(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:
             # The edge, not the tensor: an activation may change that in place.
-            self._calls.append(_Call(cast(Layer, layer), inputs[0].detach(), get_gradient_edge(output)))
+            layer = cast(Layer, layer)
+            places = output[0].numel() // len(layer.weight)
+            kept = some_samples(inputs[0].detach(), places)
+            self._calls.append(_Call(layer, kept, get_gradient_edge(output)))
 
     def take_statistics(self, fisher_loss: Tensor) -> None:
         """Computes this batch's factors, for the next `step` to take in.
@@ -173,9 +175,8 @@ class KFAC(torch.optim.Optimizer):
                     if call.layer is layer and g is not None
                 ]
                 if seen:
-                    a = torch.cat([input_rows(layer, inputs) for inputs, _ in seen])
-                    g = torch.cat([output_rows(layer, derivative) for _, derivative in seen])
-                    self._fresh[layer.weight] = (input_factor(a), output_factor(g, len(seen[0][0])))
+                    inputs, outputs = zip(*seen, strict=True)
+                    self._fresh[layer.weight] = (input_factor(layer, inputs), output_factor(layer, outputs))
 
     # ------------------------------------------------------------------ the step
 

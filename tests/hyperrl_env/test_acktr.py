@@ -10,6 +10,7 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from hyperrl_env.learners import ACKTR, ACKTRLearner, kfac, kfac_optimizer
 from hyperrl_env.learners.acktr import FISHER_OF_LOG_STD, fisher_loss
+from hyperrl_env.learners.compiled_acktr import CompiledACKTRLearner
 from hyperrl_env.learners.kfac_optimizer import KFAC
 
 
@@ -233,16 +234,38 @@ def test_it_learns_from_pictures():
 # ---------------------------------------------------------------- the inner learner
 
 
-def test_the_compiled_backend_trains_eagerly_and_says_so(make_env, bits_of, run_to_end):
+def test_the_backends(make_env, run_to_end):
+    """ "compiled" and "auto" are the same; where the policy has no closed form they are "eager"."""
     kwargs = {"total_env_steps": 60, "learner_kwargs": {"n_steps": 10}}
-    with pytest.warns(UserWarning, match="backend='compiled'"):
-        compiled = make_env("ACKTR", **kwargs, backend="compiled")
-    ends = []
-    for env in (compiled, make_env("ACKTR", **kwargs), make_env("ACKTR", **kwargs, backend="auto")):
+    found = []
+    for backend in ("compiled", "auto", "eager"):
+        env = make_env("ACKTR", **kwargs, backend=backend)
         run_to_end(env, 0)
-        assert isinstance(env.learner, ACKTRLearner)
-        ends.append(bits_of(env.learner))
-    assert ends[0] == ends[1] == ends[2]
+        found.append((type(env.learner), env.learner.compiled))
+    assert found == [(CompiledACKTRLearner, True)] * 2 + [(ACKTRLearner, False)]
+
+
+@pytest.mark.parametrize("policy_kwargs", [{"net_arch": [8]}, {"activation_fn": torch.nn.ELU}], ids=str)
+def test_the_compiled_backend_is_followed_by_sb3(make_env, bits_of, run_to_end, policy_kwargs, tmp_path):
+    """The live model goes on with `train()`, and one saved and loaded with the same bits."""
+    env = make_env(
+        "ACKTR",
+        total_env_steps=60,
+        learner_kwargs={"n_steps": 10, "policy_kwargs": policy_kwargs},
+        backend="auto",
+    )
+    run_to_end(env, 0)
+    model = env.learner.model
+    assert env.learner.compiled == ("net_arch" in policy_kwargs)
+    model.save(tmp_path / "model.zip")
+    loaded = ACKTR.load(tmp_path / "model.zip", device="cpu")
+    loaded.rollout_buffer = model.rollout_buffer
+    for m in (model, loaded):
+        m.set_logger(model.logger)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        m.train()
+    assert same(tensors_of(model), tensors_of(loaded))
 
 
 def test_the_statistics_of_a_phase(make_env, monkeypatch):

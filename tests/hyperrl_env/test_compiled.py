@@ -308,7 +308,11 @@ def run(backend, seed=0, **kwargs):
 
 
 @pytest.mark.parametrize(
-    "task", ["PPO-Pendulum", "PPO-CartPole", "PPO-MountainCarContinuous", "A2C-Pendulum", "A2C-CartPole"]
+    "task",
+    [
+        *("PPO-Pendulum", "PPO-CartPole", "PPO-MountainCarContinuous"),
+        *("A2C-Pendulum", "A2C-CartPole", "ACKTR-Pendulum", "ACKTR-CartPole"),
+    ],
 )
 def test_the_first_phases_of_a_run_follow_sb3s_arithmetic(task):
     """The same noise, minibatches and updates; only rounding differs.
