@@ -50,8 +50,8 @@ plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "legend.f
 SEEDS = range(3)
 # Id: environment steps, and every how many updates of a learning episode one is looked at.
 TASKS = {
-    "HyperRL-A2C-MountainCarContinuous-v0": (max(1_000, int(4_000 * SCALE)), 1),
-    "HyperRL-PPO-HalfCheetah-v0": (max(10_240, int(51_200 * SCALE)), 40),
+    "HyperRL-A2C-MountainCarContinuous-v0": (max(500, int(4_000 * SCALE)), 1),
+    "HyperRL-PPO-HalfCheetah-v0": (max(8_192, int(51_200 * SCALE)), 40),
 }
 KEYS = ("hyper-state", "random projection", "VAE, as stored", "VAE, trained")
 

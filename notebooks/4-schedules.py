@@ -42,7 +42,7 @@ threadpool_limits(1)
 plt.rcParams |= {"figure.dpi": 100, "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True}
 plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 
-TOTAL_ENV_STEPS = max(1_000, int(6_000 * SCALE))
+TOTAL_ENV_STEPS = max(500, int(6_000 * SCALE))
 SEEDS = range(3)
 AGENTS = {
     "episodic control": ("epgt", {}),
@@ -144,7 +144,7 @@ plt.show()
 MULTIPLES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 space = hyperrl_env.SearchSpace([hyperrl_env.Hyperparameter("learning_rate", multipliers=MULTIPLES)])
 env = gym.make("HyperRL-PPO-HalfCheetah-v0", search_space=space, decision="phase", total_env_steps=1_000_000)
-hyper_rl, trunk_phases, held = env.unwrapped, max(4, int(24 * SCALE)), 2
+hyper_rl, trunk_phases, held = env.unwrapped, max(2, int(24 * SCALE)), 2
 
 
 def hold(action, phases):
@@ -160,7 +160,7 @@ def hold(action, phases):
 env.reset(seed=0)
 branch_points, gains = [], []
 for phase in range(trunk_phases):
-    if phase % (trunk_phases // 4) == trunk_phases // 8:
+    if phase % max(1, trunk_phases // 4) == trunk_phases // 8:
         state = hyper_rl.snapshot()
         earned = []
         for action in range(len(MULTIPLES)):
@@ -175,7 +175,7 @@ for phase in range(trunk_phases):
 figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
 colours = plt.cm.cividis(np.linspace(0, 0.85, len(gains)))
 for steps, gain, marker, line, colour in zip(
-    branch_points, gains, "osD^", ["-", "--", ":", "-."], colours, strict=True
+    branch_points, gains, "osD^", ["-", "--", ":", "-."], colours, strict=False
 ):
     axes.semilogx(MULTIPLES, gain, marker=marker, linestyle=line, color=colour, label=f"{steps:,}")
     best = int(np.argmax(gain))
