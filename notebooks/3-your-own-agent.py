@@ -233,7 +233,7 @@ share = np.zeros((len(multiples), 10))
 for _, chosen in runs["the bandit above"]:
     window = np.arange(len(chosen)) * 10 // len(chosen)
     np.add.at(share, (np.searchsorted(multiples, chosen), window), 1)
-share /= share.sum(axis=0)
+share /= np.maximum(share.sum(axis=0), 1)
 image = right.pcolormesh(np.linspace(0, TOTAL_ENV_STEPS, 11), np.arange(6), share, cmap="cividis_r", vmin=0)
 figure.colorbar(image, ax=right, label="share of the update phases")
 right.set_yticks(np.arange(5) + 0.5, [f"{value:g}" for value in multiples])
