@@ -31,10 +31,16 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 def table(title: str) -> str:
     """A table of `hyperrl list` as Markdown, named by the beginning of its title."""
     found = next(table for table in listing.tables() if str(table.title).startswith(title))
-    rows = [[str(column.header) for column in found.columns], ["---"] * len(found.columns)]
+    rows = [[_plain(column.header) for column in found.columns], ["---"] * len(found.columns)]
     for first, *others in zip(*(column.cells for column in found.columns), strict=True):
-        rows.append([f"`{first}`", *(str(cell).replace("|", r"\|") for cell in others)])
+        name = _plain(first) if "," in str(first) else f"`{first}`"
+        rows.append([name, *map(_plain, others)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _plain(cell: object) -> str:
+    """A cell's text without what Markdown would take for a column or for attributes."""
+    return str(cell).replace("|", r"\|").replace("{", "&#123;")
 
 
 def command_help(program: str) -> str:

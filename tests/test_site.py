@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -10,9 +11,10 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import agents
-from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, env_ids
+from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, TASKS, env_ids
 
 ROOT = Path(__file__).parents[1]
+GAMES = "|".join(name for name, task in TASKS.items() if task.family == "atari")
 DOCUMENTED = ("hyperrl_env", "agents", "agents.episodic")
 
 
@@ -62,16 +64,7 @@ def documented_objects(site):
 
 def test_the_site(tmp_path):
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mkdocs",
-            "build",
-            "--strict",
-            "--quiet",
-            "--site-dir",
-            str(tmp_path / "site"),
-        ],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
@@ -88,9 +81,12 @@ def test_the_site(tmp_path):
         assert not public - objects
 
     assert set(agents.AGENTS) <= pages[site / "agents.html"].ids
-    for file, names in (("ids", env_ids()), ("hyperparameters", [*DEFINITIONS, *PRESETS, *HYPER_REWARDS])):
+    # Games share a row, and are listed beneath it.
+    ids = [re.sub(rf"-({GAMES})-v0$", "-{Game}-v0", id_) for id_ in env_ids()]
+    for file, names in (("ids", ids), ("hyperparameters", [*DEFINITIONS, *PRESETS, *HYPER_REWARDS])):
         text = (site / f"{file}.html").read_text()
         assert not [name for name in names if f"<code>{name}</code>" not in text]
+    assert not [name for name in GAMES.split("|") if name not in (site / "ids.html").read_text()]
     assert {path.stem for path in ROOT.glob("notebooks/*.ipynb")} == {
         p.stem for p in site.glob("notebooks/*.html")
     }
