@@ -357,7 +357,7 @@ def test_the_hyper_rl_of_a_game(make_env, run_to_end):
             ["num_threads", "ctrl_cost_weight", "reset_noise_scale"],
         ),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)),
 )
 def test_what_envpool_does_not_have_is_a_specific_error(make_env, kwargs, parts):
     with pytest.raises(ValueError, match=re.escape(parts[0])) as caught:
