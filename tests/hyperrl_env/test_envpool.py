@@ -350,7 +350,6 @@ def test_the_hyper_rl_of_a_game(make_env, run_to_end):
         # EnvPool's name, and Gymnasium's without preprocessing.
         ({"env_id": "Pong-v5"}, ["'Pong-v5'", "HyperRL-PPO-Pong-v0"]),
         ({"env_id": "ALE/Pong-v5"}, ["'ALE/Pong-v5'", "HyperRL-PPO-Pong-v0"]),
-        ({"env_id": None, "env_fn": lambda: gym.make("CartPole-v1")}, ["env_fn", "env_id", "'gymnasium'"]),
         ({"env_kwargs": {"sutton_barto_reward": True}}, ["sutton_barto_reward", "max_episode_steps"]),
         (
             {"env_id": "HalfCheetah-v5", "env_kwargs": {"num_threads": 2}},
@@ -364,6 +363,11 @@ def test_what_envpool_does_not_have_is_a_specific_error(make_env, kwargs, parts)
         make_env(**{"vec_backend": "envpool", **kwargs})
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_a_callable_is_refused(make_env, scripted_env):
+    with pytest.raises(ValueError, match=r"env_fn.*env_id.*'gymnasium'"):
+        make_env(vec_backend="envpool", env_fn=scripted_env)
 
 
 def test_keywords_of_a_game_reach_the_simulator():
