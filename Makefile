@@ -36,7 +36,7 @@ lint: $(READY)
 
 # The documentation site, in site/index.html.
 docs: $(READY)
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Runs the notebooks at their default budget, from the text form beside each, and keeps what they print.
 notebooks: $(READY)
