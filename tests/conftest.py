@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.vec_env import VecNormalize
+from threadpoolctl import threadpool_limits
 
 import hyperrl_env  # noqa: F401 - registers the ids
 
 torch.set_num_threads(1)
+# As the command line sets it: sums over threads round differently.
+threadpool_limits(1, user_api="blas")
 
 # The same examples at every run: what fails here fails everywhere, and what passes here lands. To
 # look further, run with --hypothesis-profile=default.
