@@ -1,4 +1,7 @@
-"""A2C end to end, many inner environments: plain SB3 against the fast backend with its default action."""
+"""A2C end to end, many inner environments: plain SB3 against the fast backend with its default action.
+
+The last side has its inner environments in EnvPool, which needs the extra envpool.
+"""
 
 import argparse
 
@@ -24,6 +27,7 @@ def main() -> None:
     """Prints a line per task and number of environments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env-steps", type=int, default=12_800)
+    parser.add_argument("--repetitions", type=int, default=3)
     arguments = parser.parse_args()
     steps = arguments.env_steps
 
@@ -31,8 +35,14 @@ def main() -> None:
         envs = make_inner_envs(TASKS[task].env_id, env_kwargs={}, n_envs=n_envs, normalize=True, gamma=0.99)
         A2C("MlpPolicy", envs, **get_settings("A2C", task).learner_kwargs, seed=0, device="cpu").learn(steps)
 
-    def hyper_rl(task, n_envs):
-        env = gym.make(f"HyperRL-A2C-{task}-v0", total_env_steps=steps, n_envs=n_envs, backend="compiled")
+    def hyper_rl(task, n_envs, vec_backend):
+        env = gym.make(
+            f"HyperRL-A2C-{task}-v0",
+            total_env_steps=steps,
+            n_envs=n_envs,
+            backend="compiled",
+            vec_backend=vec_backend,
+        )
         env.reset(seed=0)
         while not env.unwrapped.run_finished:
             _, _, terminated, truncated, info = env.step(env.unwrapped.default_action)
@@ -44,9 +54,13 @@ def main() -> None:
     for task, n_envs in CASES:
         sides = {
             "SB3": lambda task=task, n=n_envs: sb3(task, n),
-            "compiled": lambda task=task, n=n_envs: hyper_rl(task, n),
+            "compiled": lambda task=task, n=n_envs: hyper_rl(task, n, "gymnasium"),
+            "compiled, EnvPool": lambda task=task, n=n_envs: hyper_rl(task, n, "envpool"),
         }
-        report(f"A2C on {task}, {n_envs} environments", interleaved(sides, 3), steps, "env step")
+        seconds = interleaved(sides, arguments.repetitions)
+        for name in list(sides)[1:]:
+            pair = {"SB3": seconds["SB3"], name: seconds[name]}
+            report(f"A2C on {task}, {n_envs} environments", pair, steps, "env step")
 
 
 if __name__ == "__main__":
