@@ -3,6 +3,7 @@
 Importing this package registers the ids.
 """
 
+from hyperrl_env.checkpoint import CheckpointError
 from hyperrl_env.env import HyperRLEnv
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase
 from hyperrl_env.hyperparameters import DEFINITIONS, Hyperparameter
@@ -18,6 +19,7 @@ __all__ = [
     "PRESETS",
     "SETTINGS",
     "TASKS",
+    "CheckpointError",
     "EnvironmentPhase",
     "HyperRLEnv",
     "Hyperparameter",

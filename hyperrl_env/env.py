@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, get_args
@@ -13,9 +14,11 @@ import torch
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from hyperrl_env.checkpoint import CheckpointError, State, copied, read_checkpoint, write_checkpoint
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, HyperReward, get_hyper_reward
 from hyperrl_env.hyper_state import HyperStateProjector
 from hyperrl_env.hyperparameters import Hyperparameter
+from hyperrl_env.identity import described, differences
 from hyperrl_env.inner_envs import VecBackend
 from hyperrl_env.inner_run import InnerRun, RunConfig
 from hyperrl_env.learners import InnerLearner, learner_class
@@ -24,6 +27,10 @@ from hyperrl_env.search_space import ActionMode, BoundSearchSpace, SearchSpace, 
 from hyperrl_env.tasks import TASKS, get_settings
 
 Decision = Literal["update", "epoch", "phase"]
+# So many differences are named where a state is refused.
+_DIFFERENCES = 5
+# What the environment itself counts.
+_COUNTERS = ("run_finished", "_episode_over", "_phases_left", "_worst_reward")
 Observation = NDArray[np.float32]
 
 
@@ -237,6 +244,15 @@ class HyperRLEnv(gym.Env[Observation, Any]):
                     "backend='compiled': Stable-Baselines3's own arithmetic (backend='eager') trains it.",
                     stacklevel=2,
                 )
+            self._identity = {
+                "algorithm": algorithm,
+                "learner": self._config.learner_class.__name__,
+                "inner_env": probe.inner_name,
+                "observation_space": str(probe.learner.observation_space),
+                "action_space": str(probe.learner.action_space),
+                "policy": type(probe.learner.policy).__name__,
+                "device": probe.learner.device.type,
+            }
             shapes = [(w.shape[0], w.shape[1]) for w in probe.weights()] * (1 + order)
         finally:
             probe.close()
@@ -248,10 +264,29 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self.action_space = self.search_space.action_space
         self.projector = HyperStateProjector(shapes, projection_dim)
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (self.projector.state_size,), np.float32)
+        self._identity |= described(
+            {
+                "env_kwargs": self._config.env_kwargs,
+                "learner_kwargs": self._config.learner_kwargs,
+                "n_envs": self._config.n_envs,
+                "normalize": self._config.normalize,
+                "total_env_steps": self.total_env_steps,
+                "search_space": self.search_space.bins,
+                "action_mode": action_mode,
+                "decision": decision,
+                "learning_episode_phases": learning_episode_phases,
+                "order": order,
+                "projection_dim": projection_dim,
+                "hyper_reward": hyper_reward,
+            }
+        )
         self.run_finished = False
         self._run: InnerRun | None = None
         self._renderer: Renderer | None = None
         self._episode_over = False
+        self._phases_left: int | None = None
+        self._worst_reward = 0.0
+        self._restarted = False
 
     # ------------------------------------------------------------------ Gymnasium
 
@@ -357,6 +392,123 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         """
         return [torch.from_numpy(matrix.copy()) for matrix in self._present_run().matrices()]
 
+    # ------------------------------------------------------------------ surviving
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes everything that the environment would go on with to a file, whole or not at all.
+
+        With the `state_dict()` of the agent that is the whole run: what follows `load` is, to the bit,
+        what would have followed `save`. See "Surviving" for what a simulator cannot give back.
+
+        Args:
+            path: The file. Where there is one already, it is replaced only once the new one is
+                complete and on the disk.
+
+        Raises:
+            CheckpointError: The file could not be written; what was there is intact.
+            gymnasium.error.ResetNeeded: Before `reset`.
+        """
+        generator = self.action_space._np_random
+        sampling = None if generator is None else generator.bit_generator.state
+        write_checkpoint(path, {"env": self.snapshot(), "action_space": sampling})
+
+    def load(self, path: str | os.PathLike[str]) -> tuple[Observation, dict[str, Any]]:
+        """Goes on from what `save` wrote, in this process or another; `reset` need not come before.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The hyper-state and the info at that moment, as `reset` does.
+
+        Raises:
+            CheckpointError: The file is missing, damaged, of another version, task or configuration,
+                or no checkpoint. The environment and the file stay as they are.
+        """
+        state = read_checkpoint(path)
+        if not isinstance(state, dict) or "env" not in state:
+            raise CheckpointError(f"{path} holds no environment.")
+        found = self.restore(state["env"])
+        if (sampling := state.get("action_space")) is not None:
+            self.action_space.np_random.bit_generator.state = sampling
+        return found
+
+    def snapshot(self) -> State:
+        """A copy of everything that the environment would go on with, in memory.
+
+        Returns:
+            Nested dicts and lists of plain values, arrays and tensors; meant for `restore`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before `reset`.
+        """
+        run = self._present_run()
+        generator = self._np_random
+        return copied(
+            {
+                "identity": self._identity,
+                "run": run.state_dict(),
+                "projector": dict(self.projector.state_dict()),
+                "generator": None if generator is None else generator.bit_generator.state,
+                "history": None if self._renderer is None else self._renderer.state_dict(),
+                "counters": {name: getattr(self, name) for name in _COUNTERS},
+            }
+        )
+
+    def restore(self, snapshot: State) -> tuple[Observation, dict[str, Any]]:
+        """Goes on from a snapshot of this environment or of another with the same settings.
+
+        The projector C comes back too. What `action_space.sample()` draws next is not part of a
+        snapshot, so that branches from one may explore in different directions.
+
+        Args:
+            snapshot: What `snapshot` returned; it may be restored any number of times.
+
+        Returns:
+            The hyper-state and the info at that moment, as `reset` does.
+
+        Raises:
+            CheckpointError: A snapshot of another task, algorithm or configuration. The environment
+                stays as it is.
+        """
+        if not isinstance(snapshot, Mapping) or not isinstance(snapshot.get("identity"), Mapping):
+            raise CheckpointError("This is no snapshot of a Hyper-RL environment.")
+        if found := differences(snapshot["identity"], self._identity):
+            more = "" if len(found) <= _DIFFERENCES else f"; and {len(found) - _DIFFERENCES} more"
+            named = "; ".join(found[:_DIFFERENCES])
+            raise CheckpointError(f"The state is that of another environment: {named}{more}.")
+        before = None if self._run is None else self.snapshot()
+        projection = copied(dict(self.projector.state_dict()))
+        try:
+            self._take_over(copied(snapshot))
+        # Whatever is wrong inside a state of the right settings, nothing of it may stay.
+        except Exception as error:
+            if before is None:
+                self.close()
+                self.projector.load_state_dict(projection)
+            else:
+                self._take_over(before)
+            raise CheckpointError(f"The state does not fit this environment: {error!r}.") from error
+        return self._observation(), self._info(diverged=False)
+
+    def _take_over(self, state: Mapping[str, Any]) -> None:
+        if self._run is None:
+            self._run = InnerRun(self._config, seed=0)
+            self._run.prepare()
+        self._restarted = self._run.load_state_dict(state["run"])
+        self.projector.load_state_dict(state["projector"])
+        if state["generator"] is not None:
+            self.np_random.bit_generator.state = state["generator"]
+        for name in _COUNTERS:
+            setattr(self, name, state["counters"][name])
+        if self._renderer is None:
+            self._renderer = make_renderer(self.render_mode, self._name, self.search_space.names)
+        if self._renderer is not None:
+            if state["history"] is not None:
+                self._renderer.load_state_dict(state["history"])
+            else:
+                self._renderer.start_again(self._run.env_steps, self._run.learner.values_in_force())
+
     # ------------------------------------------------------------------ the run
 
     def _present_run(self) -> InnerRun:
@@ -369,7 +521,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         # Only now: where no new run can be made, the present one goes on.
         self.close()
         self._run = run
-        self.run_finished = False
+        self.run_finished = self._restarted = False
         self._renderer = make_renderer(self.render_mode, self._name, self.search_space.names)
         phase = run.start()
         self._worst_reward = 0.0
@@ -400,6 +552,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             truncated = cut_short
         self._episode_over = terminated or truncated
         info = self._info(diverged) | self._phase_info(run, statistics, phase)
+        self._restarted = False
         return self._observation(), reward, terminated, truncated, info
 
     def _observation(self) -> Observation:
@@ -415,6 +568,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             "update_step": run.learner.update_step,
             "run_finished": self.run_finished,
             "diverged": diverged,
+            **({"inner_episodes_restarted": True} if self._restarted else {}),
         }
 
     def _phase_info(

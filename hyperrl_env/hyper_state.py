@@ -87,6 +87,15 @@ class GradientHistory:
             self._views.insert(0, self._views.pop())
             self._arrays.insert(0, self._arrays.pop())
 
+    def state(self) -> list[Tensor]:
+        """The gradients, latest first, each of all parameters one after the other; (P,), not copied."""
+        return list(self._flat)
+
+    def set_state(self, gradients: Sequence[Tensor]) -> None:
+        """Takes over a copy of what `state` gave."""
+        for flat, gradient in zip(self._flat, gradients, strict=True):
+            flat.copy_(gradient)
+
     def matrices(self) -> list[NDArray[np.float32]]:
         """All gradients as the matrices W of Eq. 2, latest first, one per parameter tensor each."""
         return [matrix for arrays in self._arrays for matrix in arrays()]

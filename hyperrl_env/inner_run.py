@@ -17,6 +17,7 @@ from hyperrl_env.hyper_state import SharedArrays
 from hyperrl_env.inner_envs import VecBackend, make_inner_envs
 from hyperrl_env.learners import InnerLearner, make_learner
 from hyperrl_env.randomness import RandomState
+from hyperrl_env.simulator_state import envs_state, inner_name, set_envs_state
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,13 @@ class InnerRun:
     Attributes:
         learner: The inner learner.
         phase: Update phases that are finished.
+        seed: The run's seed.
         weights: W_m^0 of Eq. 2, when called: the policy's parameters as matrices.
     """
 
     def __init__(self, config: RunConfig, seed: int) -> None:
         self.phase = 0
+        self.seed = seed
         self._total_env_steps = config.total_env_steps
         self._random_state = RandomState(seed)
         self._lap_started = time.perf_counter()
@@ -112,9 +115,13 @@ class InnerRun:
 
     def start(self) -> EnvironmentPhase:
         """Resets the inner environments and collects the first environment phase."""
+        self.prepare()
+        return self.collect()
+
+    def prepare(self) -> None:
+        """Resets the inner environments: what `start` does first, or what a state is then loaded over."""
         with self._random_state.swapped_in():
             self.learner.start_run(self._total_env_steps, self._gradient_order)
-        return self.collect()
 
     def update(self, values: Mapping[str, float]) -> None:
         """Does one policy update with these hyperparameters."""
@@ -136,6 +143,11 @@ class InnerRun:
         return Seconds(seconds)
 
     @property
+    def inner_name(self) -> str:
+        """What the inner environments are: an id, or a class."""
+        return inner_name(self._envs)
+
+    @property
     def env_steps(self) -> int:
         """Environment steps collected so far, over all inner environments."""
         return self.learner.num_timesteps
@@ -151,6 +163,37 @@ class InnerRun:
         They share memory with the learner, whose next update changes them.
         """
         return self.weights() + self.learner.gradient_history.matrices()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the run would go on with; it shares memory with the run."""
+        assert self.learner.env is not None
+        return {
+            "seed": self.seed,
+            "phase": self.phase,
+            "random_state": self._random_state.state_dict(),
+            "learner": self.learner.state_dict(),
+            "envs": envs_state(self.learner.env),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> bool:
+        """Takes over what `state_dict` of a run of the same configuration gave, after `prepare`.
+
+        Args:
+            state: Becomes the run's own: give a copy of what is to be kept.
+
+        Returns:
+            Whether inner episodes had to start afresh, because their simulator cannot be given back.
+        """
+        assert self.learner.env is not None
+        self.seed, self.phase = state["seed"], state["phase"]
+        self._random_state.load_state_dict(state["random_state"])
+        with self._random_state.swapped_in():
+            self.learner.load_state_dict(state["learner"])
+            go_on = set_envs_state(self.learner.env, state["envs"])
+            if not go_on:
+                self.learner.restart_inner_episodes()
+        self.lap()
+        return not go_on
 
     def close(self) -> None:
         """Closes the inner environments."""

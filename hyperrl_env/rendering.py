@@ -34,6 +34,21 @@ class Renderer(ABC):
         for name in self.names:
             self.values[name].append(values[name])
 
+    def state_dict(self) -> dict[str, Any]:
+        """What has been recorded."""
+        return {"env_steps": self.env_steps, "returns": self.returns, "values": self.values}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave; it becomes the renderer's own."""
+        self.env_steps, self.returns = state["env_steps"], state["returns"]
+        self.values = {name: state["values"][name] for name in self.names}
+
+    def start_again(self, env_steps: int, values: Mapping[str, float]) -> None:
+        """Forgets what has been recorded, and begins with a run that is already on its way."""
+        self.env_steps, self.returns = [], []
+        self.values = {name: [] for name in self.names}
+        self.record(env_steps, [], values)
+
     @abstractmethod
     def render(self) -> Any:
         """Shows the run so far."""

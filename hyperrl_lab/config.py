@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hyperrl_lab.files import write_text
+from hyperrl_env.files import write_text
 
 CONFIG_FILE = "config.json"
 # What else decides the bits of a run; kept beside the configuration.

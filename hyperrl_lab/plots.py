@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator
 from numpy.typing import NDArray
 
 from hyperrl_env import DEFINITIONS
-from hyperrl_lab.files import whole_file
+from hyperrl_env.files import whole_file
 from hyperrl_lab.results import Columns, chosen_hyperparameters, read_actions, read_episodes
 from hyperrl_lab.summaries import running_mean, windows
 

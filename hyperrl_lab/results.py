@@ -30,8 +30,8 @@ import pyarrow.parquet as pq
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from hyperrl_env.files import whole_file
 from hyperrl_env.search_space import BoundSearchSpace
-from hyperrl_lab.files import whole_file
 
 ACTIONS_FILE, EPISODES_FILE = "actions.parquet", "episodes.parquet"
 Columns = Mapping[str, NDArray[Any]]

@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 
 import agents
 from hyperrl_env import Hyperparameter, HyperRLEnv
+from hyperrl_env.files import whole_file, write_text
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, write_config
-from hyperrl_lab.files import whole_file, write_text
 from hyperrl_lab.ids import resolve_id
 from hyperrl_lab.log import RunLog
 from hyperrl_lab.plots import draw_pictures

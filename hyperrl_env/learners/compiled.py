@@ -90,6 +90,11 @@ class CompiledLearner(InnerLearner):
         with np.errstate(all="ignore"):
             super().policy_update(values)
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `InnerLearner.load_state_dict`."""
+        super().load_state_dict(state)
+        self._lay_out_rollout()
+
     def _collect(self) -> RecordedPhase:
         if self._actor_critic is None or not is_lean(self.env):
             return super()._collect()
@@ -144,6 +149,7 @@ class CompiledPPOLearner(CompiledLearner, PPOLearner):
         "_permutations",
         *CompiledLearner._run_attributes,
     )
+    _state_attributes: ClassVar[tuple[str, ...]] = ("_permutations",)
 
     def _begin_update_phase(self) -> None:
         if self.compiled:

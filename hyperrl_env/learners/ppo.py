@@ -57,6 +57,8 @@ class PPOLearner(InnerLearner, PPO):
         "_default_clip_range_vf",
     )
 
+    _state_attributes: ClassVar[tuple[str, ...]] = ("_epoch", "_start", "_permutation", "_phase_epochs")
+
     # SB3 takes numbers in the constructor and holds schedules from then on.
     clip_range: FloatSchedule
     clip_range_vf: FloatSchedule | None

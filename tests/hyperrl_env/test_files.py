@@ -1,6 +1,6 @@
 import pytest
 
-from hyperrl_lab.files import whole_file, write_text
+from hyperrl_env.files import whole_file, write_text
 
 
 def test_the_content_is_there_and_nothing_else(tmp_path):

@@ -1,0 +1,49 @@
+"""What two environments must have in common for the one to go on with the other's state."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+_DEEPEST = 6
+
+
+def described(value: Any, depth: int = 0) -> Any:
+    """A setting as plain values that are the same in every process where the setting is the same.
+
+    Objects are told by their class and attributes, functions and classes by their name: two functions of
+    one name count as one.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(key): described(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [described(item, depth + 1) for item in value]
+        return sorted(items, key=str) if isinstance(value, set | frozenset) else items
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return str(value)
+    if isinstance(value, functools.partial):
+        return [described(value.func), described(value.args), described(value.keywords)]
+    if isinstance(value, type) or not hasattr(value, "__dict__") or callable(getattr(value, "__get__", None)):
+        return getattr(value, "__name__", type(value).__name__)
+    attributes = described(vars(value), depth + 1) if depth < _DEEPEST else "..."
+    return {type(value).__name__: attributes}
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two described settings, in words."""
+    found = []
+    for name in {**ours, **theirs}:
+        there, here = theirs.get(name), ours.get(name)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            found += differences(there, here, f"{prefix}{name}.")
+        elif there != here:
+            found.append(f"{prefix}{name} is {there!r} there and {here!r} here")
+    return found
