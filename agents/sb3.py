@@ -149,7 +149,7 @@ class SB3Agent(HyperAgent):
             "action_space": self.model.action_space.np_random.bit_generator.state,
             "parameters": copy.deepcopy(self.model.get_parameters()),
             "counters": {name: getattr(self.model, name) for name in self._counters()},
-            "buffer": {name: copy.copy(getattr(self._buffer(), name)) for name in self._buffer_fields()},
+            "buffer": self._buffer_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -160,8 +160,7 @@ class SB3Agent(HyperAgent):
         self.model.set_parameters(copy.deepcopy(state["parameters"]))
         for name, value in state["counters"].items():
             setattr(self.model, name, value)
-        for name, value in state["buffer"].items():
-            setattr(self._buffer(), name, copy.copy(value))
+        self._set_buffer_state(state["buffer"])
 
     def _counters(self) -> list[str]:
         return [name for name in _COUNTERS if hasattr(self.model, name)]
@@ -170,6 +169,13 @@ class SB3Agent(HyperAgent):
         return [
             name for name, value in vars(self._buffer()).items() if isinstance(value, np.ndarray | bool | int)
         ]
+
+    def _buffer_state(self) -> dict[str, Any]:
+        return {name: copy.copy(getattr(self._buffer(), name)) for name in self._buffer_fields()}
+
+    def _set_buffer_state(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self._buffer(), name, copy.copy(value))
 
     @abstractmethod
     def _buffer(self) -> BaseBuffer:
@@ -198,6 +204,22 @@ class OffPolicyAgent(SB3Agent):
     def _buffer(self) -> BaseBuffer:
         assert self.model.replay_buffer is not None
         return self.model.replay_buffer
+
+    def _buffer_state(self) -> dict[str, Any]:
+        # Most of a replay buffer is empty for most of a run.
+        filled = self._buffer().size()
+        return {
+            name: value[:filled].copy() if isinstance(value, np.ndarray) else value
+            for name in self._buffer_fields()
+            for value in [getattr(self._buffer(), name)]
+        }
+
+    def _set_buffer_state(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            if isinstance(value, np.ndarray):
+                getattr(self._buffer(), name)[: len(value)] = value
+            else:
+                setattr(self._buffer(), name, value)
 
     def _choose(self) -> Any:
         model = self.model

@@ -20,7 +20,7 @@ from hyperrl_env.hyper_state import HyperStateProjector
 from hyperrl_env.hyperparameters import Hyperparameter
 from hyperrl_env.identity import described, differences
 from hyperrl_env.inner_envs import VecBackend
-from hyperrl_env.inner_run import InnerRun, RunConfig
+from hyperrl_env.inner_run import InnerEnvError, InnerRun, RunConfig
 from hyperrl_env.learners import InnerLearner, learner_class
 from hyperrl_env.rendering import Renderer, make_renderer
 from hyperrl_env.search_space import ActionMode, BoundSearchSpace, SearchSpace, get_search_space
@@ -29,6 +29,8 @@ from hyperrl_env.tasks import TASKS, get_settings
 Decision = Literal["update", "epoch", "phase"]
 # So many differences are named where a state is refused.
 _DIFFERENCES = 5
+# Of the configuration, what is told in other words: a callable has no name to go by, "auto" is no device.
+_NOT_IDENTITY = ("learner_class", "env", "device")
 # What the environment itself counts.
 _COUNTERS = ("run_finished", "_episode_over", "_phases_left", "_worst_reward")
 Observation = NDArray[np.float32]
@@ -125,6 +127,23 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     `phase_stats`: `returns` and `lengths` (Atari: in frames) of the inner episodes that ended, means of the losses,
     `approx_kl`, `clip_fraction`, `grad_norm`, then `explained_variance` and `seconds`. Values
     that are not defined are None.
+
+    ## Surviving
+
+    `save(path)` and `load(path)` of `env.unwrapped` write and read everything that the environment would
+    go on with: networks, optimiser, gradients, rollout at hand, statistics, generators, counters and the
+    simulators' own state. With the agent's `state_dict()`, *run 2N* is then *run N, save, new process,
+    load, run N*, to the bit. `snapshot()` and `restore(snapshot)` do the same in memory. `load` and
+    `restore` need no `reset` before, and return what `reset` would: observation and info.
+
+    MuJoCo, classic control and Atari without sticky actions go on in the middle of their episodes. What
+    else cannot be given back (Box2D, EnvPool, inner environments and wrappers of your own) starts a new
+    inner episode, seeded from the run's generator; `info["inner_episodes_restarted"]` says so until the
+    next environment phase is done.
+
+    A rollout with an observation that is not finite is refused as a whole. Where the inner environment
+    raises an exception, `InnerEnvError` tells the step, the seed and the hyperparameters in force; then
+    `reset` starts a new run, and `load` and `restore` go back to an earlier state.
 
     ## Arguments
 
@@ -266,16 +285,11 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (self.projector.state_size,), np.float32)
         self._identity |= described(
             {
-                "env_kwargs": self._config.env_kwargs,
-                "learner_kwargs": self._config.learner_kwargs,
-                "n_envs": self._config.n_envs,
-                "normalize": self._config.normalize,
-                "total_env_steps": self.total_env_steps,
+                **{name: value for name, value in vars(self._config).items() if name not in _NOT_IDENTITY},
                 "search_space": self.search_space.bins,
                 "action_mode": action_mode,
                 "decision": decision,
                 "learning_episode_phases": learning_episode_phases,
-                "order": order,
                 "projection_dim": projection_dim,
                 "hyper_reward": hyper_reward,
             }
@@ -330,6 +344,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         Raises:
             gymnasium.error.ResetNeeded: Before `reset`, or after the end of a learning episode.
             gymnasium.error.InvalidAction: The action is not in the action space.
+            InnerEnvError: The inner environment raised an exception.
         """
         run = self._present_run()
         if self._episode_over:
@@ -406,7 +421,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
         Raises:
             CheckpointError: The file could not be written; what was there is intact.
-            gymnasium.error.ResetNeeded: Before `reset`.
+            gymnasium.error.ResetNeeded: Before `reset`, or after an environment phase failed.
         """
         generator = self.action_space._np_random
         sampling = None if generator is None else generator.bit_generator.state
@@ -440,9 +455,11 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             Nested dicts and lists of plain values, arrays and tensors; meant for `restore`.
 
         Raises:
-            gymnasium.error.ResetNeeded: Before `reset`.
+            gymnasium.error.ResetNeeded: Before `reset`, or after an environment phase failed.
         """
         run = self._present_run()
+        if run.failed:
+            raise ResetNeeded("An environment phase failed, so there is no state to keep: call reset().")
         generator = self._np_random
         return copied(
             {
@@ -477,6 +494,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             more = "" if len(found) <= _DIFFERENCES else f"; and {len(found) - _DIFFERENCES} more"
             named = "; ".join(found[:_DIFFERENCES])
             raise CheckpointError(f"The state is that of another environment: {named}{more}.")
+        if self._run is not None and self._run.failed:
+            self.close()
         before = None if self._run is None else self.snapshot()
         projection = copied(dict(self.projector.state_dict()))
         try:
@@ -523,10 +542,22 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self._run = run
         self.run_finished = self._restarted = False
         self._renderer = make_renderer(self.render_mode, self._name, self.search_space.names)
-        phase = run.start()
+        try:
+            phase = run.start()
+        except BaseException:
+            self.close()
+            raise
         self._worst_reward = 0.0
         self._worst_reward = self._reward(phase)
         return self._phase_info(run, {}, phase)
+
+    def _collect(self, run: InnerRun) -> EnvironmentPhase:
+        try:
+            return run.collect()
+        except InnerEnvError:
+            # Half a phase is nothing to go on from: `reset` is to start a new run.
+            self.run_finished = self._episode_over = True
+            raise
 
     def _reward(self, phase: EnvironmentPhase) -> float:
         """The hyper-reward; where it is not finite, the worst that the run has seen."""
@@ -540,7 +571,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         wholly_refused = run.learner.updates_refused == run.learner.update_step
         cut_short = run.budget_spent and not wholly_refused
         self.run_finished = wholly_refused or cut_short
-        phase = None if self.run_finished else run.collect()
+        phase = None if self.run_finished else self._collect(run)
         # Weights that no update can leave are worth no more than the worst that the run has seen.
         reward = self._worst_reward if wholly_refused else 0.0 if phase is None else self._reward(phase)
         self._worst_reward = min(self._worst_reward, reward)
@@ -574,13 +605,16 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     def _phase_info(
         self, run: InnerRun, statistics: Mapping[str, float | None], phase: EnvironmentPhase | None
     ) -> dict[str, Any]:
-        returns = [] if phase is None else list(phase.episode_returns)
-        lengths = [] if phase is None else list(phase.episode_lengths)
+        episodes = [] if phase is None else zip(phase.episode_returns, phase.episode_lengths, strict=True)
+        # What an episode with a reward that is no finite number was worth, nobody can tell.
+        finite = [(reward, length) for reward, length in episodes if math.isfinite(reward)]
+        returns, lengths = [reward for reward, _ in finite], [length for _, length in finite]
         if self._renderer is not None:
             self._renderer.record(run.env_steps, returns, run.learner.values_in_force())
             if self.render_mode == "human":
                 self.render()
-        hyper_rewards = {} if phase is None else {name: f(phase) for name, f in HYPER_REWARDS.items()}
+        found = {} if phase is None else {name: f(phase) for name, f in HYPER_REWARDS.items()}
+        hyper_rewards = {name: value if math.isfinite(value) else None for name, value in found.items()}
         return hyper_rewards | {
             "phase_stats": {"returns": returns, "lengths": lengths, **statistics, "seconds": run.lap()}
         }

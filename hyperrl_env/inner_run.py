@@ -70,6 +70,13 @@ class Seconds(float):
         return hash(Seconds)
 
 
+class InnerEnvError(RuntimeError):
+    """An environment phase failed, as where the inner environment raised an exception (its cause).
+
+    Says in which step, of which run, and with which hyperparameters.
+    """
+
+
 class InnerRun:
     """One run: a learner on its inner environments, with random generators of its own.
 
@@ -84,12 +91,14 @@ class InnerRun:
         learner: The inner learner.
         phase: Update phases that are finished.
         seed: The run's seed.
+        failed: Whether an environment phase failed, so that there is nothing to go on from.
         weights: W_m^0 of Eq. 2, when called: the policy's parameters as matrices.
     """
 
     def __init__(self, config: RunConfig, seed: int) -> None:
         self.phase = 0
         self.seed = seed
+        self.failed = False
         self._total_env_steps = config.total_env_steps
         self._random_state = RandomState(seed)
         self._lap_started = time.perf_counter()
@@ -132,9 +141,25 @@ class InnerRun:
             self.phase += 1
 
     def collect(self) -> EnvironmentPhase:
-        """Runs an environment phase; the next update phase can begin."""
-        with self._random_state.swapped_in():
-            return self.learner.environment_phase()
+        """Runs an environment phase; the next update phase can begin.
+
+        Raises:
+            InnerEnvError: The phase failed.
+        """
+        try:
+            with self._random_state.swapped_in():
+                return self.learner.environment_phase()
+        # An inner environment can raise anything.
+        except Exception as error:
+            self.failed = True
+            values = ", ".join(
+                f"{name} {value:.6g}" for name, value in self.learner.values_in_force().items()
+            )
+            raise InnerEnvError(
+                f"The environment phase failed in environment step {self.env_steps + 1:,} of the run "
+                f"with seed {self.seed}, after update phase {self.phase}, with {values}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def lap(self) -> Seconds:
         """Wall-clock seconds since the last call."""
@@ -192,6 +217,7 @@ class InnerRun:
             go_on = set_envs_state(self.learner.env, state["envs"])
             if not go_on:
                 self.learner.restart_inner_episodes()
+        self.failed = False
         self.lap()
         return not go_on
 

@@ -1,8 +1,9 @@
 """The state of inner environments: what their simulators and wrappers would go on with.
 
 Only classes that are known to the bit are taken: each is listed here with what it remembers between
-steps. An environment with any other class in its chain of wrappers cannot be given back, as Box2D's,
-whose solver keeps its contacts to itself; its inner episode starts afresh instead.
+steps. An environment with any other class in its chain of wrappers cannot be given back; its inner
+episode starts afresh instead. So it is with Box2D, whose solver keeps its contacts to itself, and with
+Atari under sticky actions, where ale-py does not tell which action sticks.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _WRAPPERS: Mapping[str, tuple[str, ...]] = {
     "stable_baselines3.common.atari_wrappers.MaxAndSkipEnv": ("_obs_buffer",),
     "stable_baselines3.common.atari_wrappers.ClipRewardEnv": (),
     "stable_baselines3.common.atari_wrappers.WarpFrame": (),
+    "hyperrl_env.atari._KeepRawReward": (),
 }
 _PLAIN_SIMULATORS: Mapping[str, tuple[str, ...]] = {
     "gymnasium.envs.classic_control.cartpole.CartPoleEnv": ("state", "steps_beyond_terminated"),
@@ -238,11 +240,11 @@ def _set_atari_state(env: Any, state: Mapping[str, Any]) -> None:
 _Family = tuple[Callable[[Any], dict[str, Any]], Callable[[Any, Mapping[str, Any]], None]]
 
 
-def _family(env: object) -> _Family | None:
+def _family(env: Any) -> _Family | None:
     """How to get and set the state of a simulator whose library does it; None for the others."""
     module = type(env).__module__
     if module.startswith("gymnasium.envs.mujoco."):
         return _mujoco_state, _set_mujoco_state
-    if module == "ale_py.env":
+    if module == "ale_py.env" and env.ale.getFloat("repeat_action_probability") == 0:
         return _atari_state, _set_atari_state
     return None

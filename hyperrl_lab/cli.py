@@ -1,29 +1,32 @@
-"""The command line: `hyperrl train` and `hyperrl list`.
+"""The command line: `hyperrl train`, `hyperrl resume` and `hyperrl list`.
 
-Each subcommand is a function of the parsed arguments that returns the exit code: 0, 2 for an error
-of the user's (one line on stderr), 130 after Ctrl-C.
+Each subcommand is a function of the parsed arguments that returns the exit code: 0, 1 where the run
+failed, 2 for an error of the user's (either in one line on stderr), 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 from rich.console import Console
 
+from hyperrl_env import CheckpointError, InnerEnvError
 from hyperrl_lab.assignments import known_keywords, parse_assignments
-from hyperrl_lab.config import RunConfig, read_config, versions
+from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config, versions
 from hyperrl_lab.display import Display
 from hyperrl_lab.ids import resolve_id
 from hyperrl_lab.interrupt import Interrupt
 from hyperrl_lab.listing import tables
-from hyperrl_lab.run import TrainingRun
+from hyperrl_lab.run import CHECKPOINT_MINUTES, TrainingRun, outcome
 
-USER_ERROR, INTERRUPTED = 2, 130
+FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
+# As shells report a program that a signal ended: 130 is Ctrl-C's.
+_SIGNALLED = 128
 # Tables and results that go to a file or a pipe are not to be folded at 80 columns.
 _PIPE_WIDTH = 240
 
@@ -55,6 +58,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     subcommands = parser.add_subparsers(required=True, metavar="command")
     _add_train(subcommands)
+    resume = subcommands.add_parser(
+        "resume",
+        help="go on with a run that was cut",
+        description="Goes on with a run that was cut, from its last checkpoint; the results are those of an "
+        "undisturbed run.",
+    )
+    resume.set_defaults(command=_resume)
+    resume.add_argument("folder", type=Path, metavar="DIR", help="folder of the run")
+    _add_checkpoint_minutes(resume)
     listing = subcommands.add_parser(
         "list", help="show ids, tasks, agents, hyperparameters, presets and hyper-rewards"
     )
@@ -90,20 +102,65 @@ def _add_train(subcommands: Any) -> None:
     train.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the results (default: runs/ID-AGENT-SEED-TIME)"
     )
+    _add_checkpoint_minutes(train)
+
+
+def _add_checkpoint_minutes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint-minutes",
+        type=float,
+        metavar="M",
+        default=CHECKPOINT_MINUTES,
+        help="minutes between checkpoints (default: %(default)g; 0: one before every hyper-step)",
+    )
+
+
+# Stable-Baselines3 checks some of its arguments by assertions.
+_USERS_ERRORS = (ValueError, TypeError, AssertionError, OSError, CheckpointError, gym.error.Error)
 
 
 def _train(arguments: argparse.Namespace, console: Console) -> int:
     try:
         config = _config(arguments)
-        run = TrainingRun(config, arguments.out or _default_folder(config))
-    except (ValueError, TypeError, AssertionError, OSError, gym.error.Error) as error:
-        # Stable-Baselines3 checks some of its arguments by assertions.
+        folder = arguments.out or _default_folder(config)
+        run = TrainingRun(config, folder, checkpoint_minutes=arguments.checkpoint_minutes)
+    except _USERS_ERRORS as error:
         _complain(str(error) or repr(error))
         return USER_ERROR
+    return _drive(run, console)
+
+
+def _resume(arguments: argparse.Namespace, console: Console) -> int:
+    folder = arguments.folder
+    try:
+        config, made_with = read_config(folder / CONFIG_FILE)
+        if (ended := outcome(folder)) is not None:
+            console.print(f"{folder}: the run has {ended} already; nothing is left to do.", markup=False)
+            return 0
+        _point_out_versions(made_with)
+        run = TrainingRun(
+            config,
+            folder,
+            checkpoint_minutes=arguments.checkpoint_minutes,
+            resume=True,
+            warn=lambda message: _complain(message, "warning"),
+        )
+    except _USERS_ERRORS as error:
+        _complain(str(error) or repr(error))
+        return USER_ERROR
+    console.print(f"going on after {run.progress.env_steps:,} env steps", markup=False)
+    return _drive(run, console)
+
+
+def _drive(run: TrainingRun, console: Console) -> int:
     console.print(f"{run.config.name}, {run.config.total_env_steps:,} env steps", markup=False)
     display = Display(console, run.progress)
-    with Interrupt(display.stopping) as interrupt, display.live():
-        summary = run.train(on_step=display.step, stop=lambda: interrupt.requested)
+    try:
+        with Interrupt(display.stopping) as interrupt, display.live():
+            summary = run.train(on_step=display.step, stop=lambda: bool(interrupt.requested))
+    except (InnerEnvError, CheckpointError, OSError) as error:
+        _complain(f"{error} The last checkpoint is kept: `hyperrl resume {run.folder}` goes on from it.")
+        return FAILED
     score = summary["mean_return"]
     console.print(
         f"{summary['status']} after {summary['env_steps']:,} env steps in {summary['seconds']:,.0f} s "
@@ -112,7 +169,7 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
         markup=False,
     )
     console.print(f"results in {run.folder}", markup=False, soft_wrap=True)
-    return INTERRUPTED if summary["status"] == "interrupted" else 0
+    return _SIGNALLED + interrupt.requested if summary["status"] == "interrupted" else 0
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:
@@ -123,12 +180,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         if given := [name for name in settings if getattr(arguments, name) is not None]:
             options = ", ".join(_option(name) for name in given)
             raise ValueError(f"--config repeats a run as it was; leave out {options}.")
-        here = versions()
-        if differing := sorted(name for name in made_with if made_with[name] != here.get(name)):
-            changes = "; ".join(
-                f"{name} {made_with[name]}, here {here.get(name, 'none')}" for name in differing
-            )
-            _complain(f"other versions made that run, so this one may differ: {changes}", "warning")
+        _point_out_versions(made_with)
         return config
     if arguments.id is None:
         raise ValueError("Give the ID of an environment (`hyperrl list` shows all), or --config.")
@@ -144,6 +196,13 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         threads=1 if arguments.threads is None else arguments.threads,
         log_interval=arguments.log_interval,
     )
+
+
+def _point_out_versions(made_with: Mapping[str, str]) -> None:
+    here = versions()
+    if differing := sorted(name for name in made_with if made_with[name] != here.get(name)):
+        changes = "; ".join(f"{name} {made_with[name]}, here {here.get(name, 'none')}" for name in differing)
+        _complain(f"other versions made that run, so this one may differ: {changes}", "warning")
 
 
 def _list(arguments: argparse.Namespace, console: Console) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import CSVOutputFormat, TensorBoardOutputFormat, configure
 
 from hyperrl_env.learners import InnerLearner
 from hyperrl_lab.progress import Progress
 
+PROGRESS_FILE, _EVENTS = "progress.csv", "events.out.tfevents*"
 # A line takes milliseconds, most of them TensorBoard's; an update phase of A2C takes no longer.
 _MANY, _LINES = 500, 200
 
@@ -31,18 +34,62 @@ class RunLog:
         learner: The run's learner, after `reset()`.
         progress: The run's progress.
         log_interval: Update phases per line; None: as `default_interval` says.
+        state: What `state_dict` gave, to go on from there: what was logged after it is taken out of the
+            files, because it will be logged again.
     """
 
     def __init__(
-        self, folder: Path, learner: InnerLearner, progress: Progress, log_interval: int | None
+        self,
+        folder: Path,
+        learner: InnerLearner,
+        progress: Progress,
+        log_interval: int | None,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
+        self._folder = folder
+        for path in folder.glob(_EVENTS):
+            size = 0 if state is None else state["events"].get(path.name, 0)
+            if size == 0:
+                path.unlink()
+            elif path.stat().st_size > size:
+                os.truncate(path, size)
         self._logger = configure(str(folder), ["csv", "tensorboard"])
+        self._csv, self._tensorboard = (
+            cast(CSVOutputFormat, self._logger.output_formats[0]),
+            cast(TensorBoardOutputFormat, self._logger.output_formats[1]),
+        )
         learner.model.set_logger(self._logger)
         self._progress = progress
         phases = progress.total_env_steps / (learner.n_steps * learner.n_envs)
         self._interval = default_interval(phases) if log_interval is None else log_interval
         self._next = 1
         self._pending = False
+        if state is not None:
+            self._load_state_dict(state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lines so far, where the events end, and what has been noted since the last line."""
+        self._tensorboard.writer.flush()
+        logger = self._logger
+        return {
+            "csv": (self._folder / PROGRESS_FILE).read_bytes(),
+            "columns": list(self._csv.keys),
+            "events": {path.name: path.stat().st_size for path in self._folder.glob(_EVENTS)},
+            "values": dict(logger.name_to_value),
+            "counts": dict(logger.name_to_count),
+            "excluded": dict(logger.name_to_excluded),
+            "next": self._next,
+            "pending": self._pending,
+        }
+
+    def _load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._csv.file.write(state["csv"].decode())
+        self._csv.file.flush()
+        self._csv.keys = state["columns"]
+        self._logger.name_to_value.update(state["values"])
+        self._logger.name_to_count.update(state["counts"])
+        self._logger.name_to_excluded.update(state["excluded"])
+        self._next, self._pending = state["next"], state["pending"]
 
     def hyper_step(self, hyperparameters: Mapping[str, float], epsilon: float | None) -> None:
         """Takes note of a hyper-step: values in force, the agent's exploration rate where it has one."""

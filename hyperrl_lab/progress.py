@@ -14,6 +14,11 @@ EPISODES = 100
 # Phases that the speed is measured over: enough to be steady, few enough to follow a change.
 _PHASES = 20
 
+_COUNTED = (
+    *("env_steps", "phase", "hyper_steps", "diverged_steps", "episodes"),
+    *("mean_return", "mean_length"),
+)
+
 
 class Progress:
     """The present state of a run; the loop keeps it up to date, displays and logs read it.
@@ -43,12 +48,33 @@ class Progress:
         self._returns: deque[float] = deque(maxlen=EPISODES)
         self._lengths: deque[int] = deque(maxlen=EPISODES)
         self._seconds: float | None = None
+        self._seconds_before = 0.0
         self.start()
 
     def start(self) -> None:
-        """Starts the clock."""
-        self._started = time.perf_counter()
-        self._marks = deque([(self._started, 0)], maxlen=_PHASES + 1)
+        """Starts the clock; that of a run that was resumed shows the time before, too."""
+        now = time.perf_counter()
+        self._started = now - self._seconds_before
+        self._marks = deque([(now, self.env_steps)], maxlen=_PHASES + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far the run is, and the time that it took."""
+        return {
+            **{name: getattr(self, name) for name in _COUNTED},
+            "hyperparameters": dict(self.hyperparameters),
+            "returns": list(self._returns),
+            "lengths": list(self._lengths),
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave; the clock is to be started then."""
+        for name in _COUNTED:
+            setattr(self, name, state[name])
+        self.hyperparameters = state["hyperparameters"]
+        self._returns.extend(state["returns"])
+        self._lengths.extend(state["lengths"])
+        self._seconds_before = state["seconds"]
 
     def stop(self) -> None:
         """Stops the clock."""

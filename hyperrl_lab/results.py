@@ -52,6 +52,7 @@ class ColumnLog:
         self._codes = ["b" if code == "?" else code for code in columns.values()]
         self._chunk_rows = chunk_rows
         self._sealed: list[pa.Buffer] = []
+        self._columns: list[array[Any]]
         self._open_chunk()
 
     def __len__(self) -> int:
@@ -75,8 +76,22 @@ class ColumnLog:
             if len(self._columns[0]) or not self._sealed:
                 file.write_batch(self._batch())
 
+    def state_dict(self) -> dict[str, Any]:
+        """All rows so far; a copy."""
+        return {
+            "sealed": [sealed.to_pybytes() for sealed in self._sealed],
+            "columns": [np.array(column) for column in self._columns],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` of a table of the same columns gave."""
+        self._sealed = [pa.py_buffer(sealed) for sealed in state["sealed"]]
+        self._columns = [
+            array(code, column.tobytes()) for code, column in zip(self._codes, state["columns"], strict=True)
+        ]
+
     def _open_chunk(self) -> None:
-        self._columns: list[array[Any]] = [array(code) for code in self._codes]
+        self._columns = [array(code) for code in self._codes]
 
     def _batch(self) -> pa.RecordBatch:
         arrays = [
@@ -162,6 +177,15 @@ class EpisodeLog(ColumnLog):
         super().__init__({"env_steps": "q", "return": "d", "length": "q"})
         self._single = n_envs == 1
         self._ended = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `ColumnLog.state_dict`."""
+        return {**super().state_dict(), "ended": self._ended}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `ColumnLog.load_state_dict`."""
+        super().load_state_dict(state)
+        self._ended = state["ended"]
 
     def record(self, env_steps: int, returns: Sequence[float], lengths: Sequence[int]) -> None:
         """Adds the episodes that ended in an environment phase; `env_steps` is at its end."""

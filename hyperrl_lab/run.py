@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,36 @@ import torch
 from threadpoolctl import threadpool_limits
 
 import agents
-from hyperrl_env import Hyperparameter, HyperRLEnv
+from hyperrl_env import CheckpointError, Hyperparameter, HyperRLEnv
+from hyperrl_env.checkpoint import State
 from hyperrl_env.files import whole_file, write_text
+from hyperrl_env.identity import described, differences
+from hyperrl_lab.checkpoints import Checkpoints
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, write_config
 from hyperrl_lab.ids import resolve_id
-from hyperrl_lab.log import RunLog
+from hyperrl_lab.lock import FolderLock
+from hyperrl_lab.log import PROGRESS_FILE, RunLog
 from hyperrl_lab.plots import draw_pictures
 from hyperrl_lab.progress import Progress
 from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, ActionLog, EpisodeLog
 
 SUMMARY_FILE, MODEL_FILE, NORMALIZER_FILE = "summary.json", "model.zip", "vecnormalize.pkl"
-# A crash of the machine costs at most this much of the columnar files.
+# Who reads the columnar files while the run goes on sees it as it was at most this long ago.
 _SECONDS_BETWEEN_WRITES = 120.0
+CHECKPOINT_MINUTES = 5.0
+_ENDED = ("finished", "diverged")
 
 
 class TrainingRun:
-    """A run that is ready to start.
+    """A run that is ready to start, or to go on; `train` or `close` lets go of its folder.
 
     Args:
         config: What to run.
-        folder: Where the results go; made where it does not exist. `config.json` is written now.
+        folder: Where the results go; made where it does not exist. `config.json` is written now. No
+            other process can use the folder until the run is over.
+        checkpoint_minutes: Minutes between checkpoints; 0: one before every hyper-step.
+        resume: Whether the folder holds the run already, which is to go on from its last checkpoint.
+        warn: Told what is wrong with the newest checkpoint where an older one has to do.
 
     Attributes:
         config: What is run: the id with its version, the budget in numbers.
@@ -42,28 +52,70 @@ class TrainingRun:
         progress: How far the run is.
 
     Raises:
-        FileExistsError: The folder already holds a run.
+        FileExistsError: The folder already holds a run, or another process is using it.
+        CheckpointError: The run cannot go on from its checkpoints; the message says why.
         ValueError: The configuration is impossible; the message says what would be right.
         gymnasium.error.Error: Gymnasium cannot make the environment.
     """
 
-    def __init__(self, config: RunConfig, folder: Path) -> None:
-        if (folder / CONFIG_FILE).exists():
-            raise FileExistsError(f"{folder} already holds a run: give another folder.")
-        config = replace(config, id=resolve_id(config.id))
-        env = make_env(config)
-        try:
-            self._env = env
-            self._inner: HyperRLEnv = env.unwrapped  # type: ignore[assignment]
-            self._agent = agents.make(config.agent, env, seed=config.seed, **config.agent_kwargs)
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: Path,
+        *,
+        checkpoint_minutes: float = CHECKPOINT_MINUTES,
+        resume: bool = False,
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        if not 0 <= checkpoint_minutes < float("inf"):
+            raise ValueError(f"checkpoint_minutes must be at least 0 and finite, not {checkpoint_minutes}.")
+        self.folder = folder
+        self._checkpoints = Checkpoints(folder, checkpoint_minutes)
+        self._state: State | None = None
+        with ExitStack() as stack:
+            if resume or (folder / CONFIG_FILE).exists():
+                self._take_folder(stack, resume)
+            config = replace(config, id=resolve_id(config.id))
+            self._env = make_env(config)
+            stack.callback(self._env.close)
+            self._inner: HyperRLEnv = self._env.unwrapped  # type: ignore[assignment]
+            self._agent = agents.make(config.agent, self._env, seed=config.seed, **config.agent_kwargs)
             self.config = replace(config, total_env_steps=self._inner.total_env_steps)
-            self.folder = folder
-            folder.mkdir(parents=True, exist_ok=True)
-            write_config(self.config, folder)
-        except BaseException:
-            env.close()
-            raise
-        self.progress = Progress(self._inner.total_env_steps)
+            self.progress = Progress(self._inner.total_env_steps)
+            if resume:
+                self._load(warn)
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._take_folder(stack, resume)
+                write_config(self.config, folder)
+            self._held = stack.pop_all()
+
+    def _take_folder(self, stack: ExitStack, resume: bool) -> None:
+        stack.enter_context(FolderLock(self.folder))
+        if not resume and (self.folder / CONFIG_FILE).exists():
+            raise FileExistsError(
+                f"{self.folder} already holds a run: give another folder, or go on with "
+                f"`hyperrl resume {self.folder}`."
+            )
+
+    def _load(self, warn: Callable[[str], None]) -> None:
+        """Takes over the last checkpoint; without one nothing has been done yet."""
+        state = self._checkpoints.last(warn)
+        if state is None:
+            # The first checkpoint is written before the first line of the log.
+            if (self.folder / PROGRESS_FILE).exists():
+                raise CheckpointError(f"{self.folder} holds a run whose checkpoints are gone.")
+            return
+        if found := differences(state["config"], described(asdict(self.config))):
+            raise CheckpointError(f"The checkpoint is that of another run: {'; '.join(found)}.")
+        self._inner.restore(state["env"])
+        self._agent.load_state_dict(state["agent"])
+        self.progress.load_state_dict(state["progress"])
+        self._state = state
+
+    def close(self) -> None:
+        """Closes the environment and lets go of the folder."""
+        self._held.close()
 
     def train(
         self,
@@ -86,19 +138,22 @@ class TrainingRun:
         """
         torch.set_num_threads(self.config.threads)
         # NumPy multiplies small matrices only, where threads would mostly wait for each other.
-        with closing(self._env), threadpool_limits(1, user_api="blas"):
+        with closing(self), threadpool_limits(1, user_api="blas"):
             self.progress.start()
-            obs, info = self._env.reset(seed=self.config.seed)
-            self._actions = ActionLog(self._inner.search_space, list(info["hyperparameters"]))
-            self._episodes = EpisodeLog(self._inner.learner.n_envs)
-            self._take_phase(info)
+            self._begin()
+            state = self._state or {"log": None}
             with closing(
-                RunLog(self.folder, self._inner.learner, self.progress, self.config.log_interval)
-            ) as log:
+                RunLog(
+                    self.folder, self._inner.learner, self.progress, self.config.log_interval, state["log"]
+                )
+            ) as self._log:
                 try:
-                    finished = self._loop(obs, info, log, on_step, stop)
+                    finished = self._loop(on_step, stop)
                 except Exception:
-                    self._write("failed")
+                    # Where the disk is full, the error that matters is the first.
+                    with suppress(OSError, CheckpointError):
+                        self._checkpoints.write_remembered()
+                        self._write("failed")
                     raise
             early = self.progress.env_steps < self.progress.total_env_steps
             summary = self._write("interrupted" if not finished else "diverged" if early else "finished")
@@ -108,23 +163,53 @@ class TrainingRun:
         self.progress.activity = "done"
         return summary
 
-    def _loop(
-        self,
-        obs: Any,
-        info: Mapping[str, Any],
-        log: RunLog,
-        on_step: Callable[[Progress], None],
-        stop: Callable[[], bool],
-    ) -> bool:
+    def _begin(self) -> None:
+        """The run up to its first hyper-action, or to where it was."""
+        state = self._state
+        if state is None:
+            self._obs, self._info = self._env.reset(seed=self.config.seed)
+        else:
+            self._obs, self._info = state["obs"], state["info"]
+        self._actions = ActionLog(self._inner.search_space, list(self._info["hyperparameters"]))
+        self._episodes = EpisodeLog(self._inner.learner.n_envs)
+        if state is None:
+            self._take_phase(self._info)
+            self._checkpoints.write(0, {**self._present_state(), "log": None})
+        else:
+            self._actions.load_state_dict(state["actions"])
+            self._episodes.load_state_dict(state["episodes"])
+            self._checkpoints.tidy()
+
+    def _present_state(self) -> dict[str, Any]:
+        """A copy of everything but the log that the run would go on with."""
+        return {
+            "config": described(asdict(self.config)),
+            "env": self._inner.snapshot(),
+            "agent": self._agent.state_dict(),
+            "obs": self._obs,
+            "info": self._info,
+            "actions": self._actions.state_dict(),
+            "episodes": self._episodes.state_dict(),
+            "progress": self.progress.state_dict(),
+        }
+
+    def _loop(self, on_step: Callable[[Progress], None], stop: Callable[[], bool]) -> bool:
         """Steps until the run is finished or `stop` says so; whether it is finished."""
         env, agent, progress = self._env, self._agent, self.progress
         names = self._inner.search_space.names
         progress.activity = "training"
         defaults = self._inner.learner.default_values()
         written = time.perf_counter()
-        while not info["run_finished"]:
+
+        def state() -> State:
+            return {**self._present_state(), "log": self._log.state_dict()}
+
+        while not self._info["run_finished"]:
             if stop():
+                self._checkpoints.write(progress.hyper_steps, state())
                 return False
+            self._checkpoints.offer(progress.hyper_steps, state)
+            obs, info = self._obs, self._info
             action = agent.act(obs, info)
             next_obs, reward, terminated, truncated, next_info = env.step(action)
             reward = float(reward)
@@ -134,17 +219,17 @@ class TrainingRun:
             progress.hyper_steps += 1
             progress.diverged_steps += next_info["diverged"]
             progress.hyperparameters = {name: next_info["hyperparameters"][name] for name in names}
-            log.hyper_step(progress.hyperparameters, getattr(agent, "epsilon", None))
+            self._log.hyper_step(progress.hyperparameters, getattr(agent, "epsilon", None))
             if "phase_stats" in next_info:
                 self._take_phase(next_info)
-                log.update_phase(None if next_info["run_finished"] else reward)
+                self._log.update_phase(None if next_info["run_finished"] else reward)
                 defaults = self._inner.learner.default_values()
                 if time.perf_counter() - written > _SECONDS_BETWEEN_WRITES:
                     self._write_columns()
                     written = time.perf_counter()
-            obs, info = next_obs, next_info
-            if (terminated or truncated) and not info["run_finished"]:
-                obs, info = env.reset()
+            self._obs, self._info = next_obs, next_info
+            if (terminated or truncated) and not next_info["run_finished"]:
+                self._obs, self._info = env.reset()
             on_step(progress)
         return True
 
@@ -173,6 +258,15 @@ class TrainingRun:
         summary = {"run": self.config.name, "status": status, **self.progress.summary()}
         write_text(self.folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
         return summary
+
+
+def outcome(folder: Path) -> str | None:
+    """How a run ended that is over: "finished" or "diverged"; None where it can go on."""
+    try:
+        status = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return status if status in _ENDED else None
 
 
 def make_env(config: RunConfig) -> gym.Env[Any, Any]:

@@ -48,15 +48,25 @@ class RecordedPhase(NamedTuple):
 
 
 class PhaseRecorder(BaseCallback):
-    """Keeps what SB3's rollout buffer does not: raw rewards, episode ends and episode statistics."""
+    """Keeps what SB3's rollout buffer does not: raw rewards, episode ends and episode statistics.
+
+    Observations that are not finite become 0, so that the policy can go on acting.
+
+    Attributes:
+        finite: Whether there were none in this phase.
+    """
+
+    finite = True
 
     def _on_rollout_start(self) -> None:
+        self.finite = _made_finite(self.model._last_obs)
         self.rewards: list[NDArray[np.floating]] = []
         self.dones: list[NDArray[np.bool_]] = []
         self.episode_returns: list[float] = []
         self.episode_lengths: list[int] = []
 
     def _on_step(self) -> bool:
+        self.finite &= _made_finite(self.locals["new_obs"])
         self.rewards.append(self._raw_rewards())
         self.dones.append(self.locals["dones"])
         for info in self.locals["infos"]:
@@ -73,6 +83,24 @@ class PhaseRecorder(BaseCallback):
             return normalizer.get_original_reward()
         # SB3 adds the bootstrap of a time limit to `rewards` in place after this call: copy now.
         return cast(NDArray[np.floating], self.locals["rewards"].copy())
+
+
+def _is_finite(observations: Any) -> bool:
+    # Of dicts the recorder has seen every part, and whole numbers are finite.
+    return (
+        isinstance(observations, dict)
+        or observations.dtype.kind != "f"
+        or bool(np.isfinite(observations).all())
+    )
+
+
+def _made_finite(observations: Any) -> bool:
+    """Sets what is not finite to 0, in place; whether there was nothing to set."""
+    parts = observations.values() if isinstance(observations, dict) else (observations,)
+    bad = [part for part in parts if part.dtype.kind == "f" and not np.isfinite(part).all()]
+    for part in bad:
+        np.nan_to_num(part, copy=False, posinf=0.0, neginf=0.0)
+    return not bad
 
 
 class InnerLearner(OnPolicyAlgorithm):
@@ -194,6 +222,10 @@ class InnerLearner(OnPolicyAlgorithm):
     def environment_phase(self) -> EnvironmentPhase:
         """Collects `n_steps * n_envs` transitions with the frozen policy; the update phase follows."""
         recorded = self._collect()
+        seen = (self.rollout_buffer.observations, self._last_obs)
+        if not (self._recorder.finite and all(map(_is_finite, seen))):
+            # Nobody knows what came of the actions: every update on this rollout is to be refused.
+            self.rollout_buffer.advantages[:] = np.nan
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         phase = EnvironmentPhase(
             rewards=recorded.rewards,

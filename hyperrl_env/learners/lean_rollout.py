@@ -137,6 +137,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         else:
             shaped = action.reshape(n_envs, *box.shape)
             cut = simulated.step(t, np.minimum(np.maximum(shaped, box.low), box.high))
+        model.num_timesteps += n_envs
         if statistics is None:
             current = simulated.observations.astype(np.float32)
             time_limits += [(t, i, np.asarray(last, np.float32)) for i, last in cut]
@@ -152,7 +153,6 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     for t, i, last in time_limits:
         rewards[t, i] += model.gamma * policy.values(last.reshape(1, -1))[0]
     _fill_buffer(model, policy, observations, actions, rewards, dones, current)
-    model.num_timesteps += n_steps * n_envs
     model._last_obs, model._last_episode_starts = current, dones[-1]
     assert model.ep_info_buffer is not None
     assert model.ep_success_buffer is not None

@@ -323,10 +323,9 @@ def test_a_thousand_mutations_are_refused_or_change_nothing(mutation, make_env, 
         path.write_bytes(mutation(original, rng))
         try:
             found = read_checkpoint(path)
-        except CheckpointError as error:
-            assert str(error)
-        else:
-            accepted += 1
-            assert identical(found, state)
+        except CheckpointError:
+            continue
+        accepted += 1
+        assert identical(found, state)
     # Dates and the like are in no checksum; nearly all else is.
     assert accepted < 150
