@@ -1,6 +1,7 @@
-"""Resident memory over one run of PPO on HalfCheetah under episodic control."""
+"""Resident memory and open files over one run of PPO on HalfCheetah under episodic control."""
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import gymnasium as gym
@@ -17,28 +18,36 @@ def resident_mib() -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
+def open_files() -> int:
+    """This process's open file descriptors (Linux)."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def main() -> None:
-    """Prints the mean over the first and the last tenth of the run."""
+    """Prints the means over the first and the last tenth of the run; a checkpoint is written each phase."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env-steps", type=int, default=1_000_000)
     env = gym.make("HyperRL-PPO-HalfCheetah-v0", total_env_steps=parser.parse_args().env_steps)
     agent = agents.make("epgt", env, seed=0)
     obs, info = env.reset(seed=0)
     samples = []
+    checkpoint = Path(tempfile.mkdtemp()) / "checkpoint"
     while not info["run_finished"]:
         action = agent.act(obs, info)
         next_obs, reward, terminated, truncated, info = env.step(action)
         agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
         if "phase_stats" in info:
-            samples.append(resident_mib())
+            env.unwrapped.save(checkpoint)
+            samples.append((resident_mib(), open_files()))
         if (terminated or truncated) and not info["run_finished"]:
             next_obs, info = env.reset()
         obs = next_obs
     tenth = max(len(samples) // 10, 1)
-    first, last = np.mean(samples[:tenth]), np.mean(samples[-tenth:])
+    (first, first_files), (last, last_files) = np.mean(samples[:tenth], 0), np.mean(samples[-tenth:], 0)
     print(machine())
     change = last / first - 1
     print(f"resident memory: {first:.0f} MiB in the first tenth, {last:.0f} MiB in the last: {change:+.1%}")
+    print(f"open files: {first_files:.1f} in the first tenth, {last_files:.1f} in the last")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ State = Any
 FORMAT, VERSION = "hyperrl-checkpoint", 1
 MANIFEST, STRUCTURE, ARRAYS = "manifest.json", "state.json", "arrays.safetensors"
 
+_IMMUTABLE = frozenset((type(None), bool, int, float, str, bytes))
+
 
 class CheckpointError(Exception):
     """A checkpoint or snapshot that cannot be used, or a checkpoint that cannot be written; says why."""
@@ -151,14 +153,20 @@ def _parsed(path: Path, name: str, content: bytes) -> Any:
 
 def copied(state: State) -> State:
     """A copy that shares no memory with the state."""
+    kind = type(state)
+    # Most leaves by far are numbers.
+    if kind in _IMMUTABLE:
+        return state
+    if kind is dict:
+        return {key: copied(value) for key, value in state.items()}
+    if kind is list or kind is tuple:
+        return kind([copied(item) for item in state])
     if isinstance(state, torch.Tensor):
         return state.detach().clone()
     if isinstance(state, np.ndarray):
         return state.copy()
     if isinstance(state, Mapping):
-        return {key: copied(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(copied(item) for item in state)
+        return copied(dict(state))
     return state
 
 

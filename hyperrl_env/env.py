@@ -14,6 +14,7 @@ import torch
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from hyperrl_env.arguments import check_at_least, check_bool, check_keywords, check_text
 from hyperrl_env.checkpoint import CheckpointError, State, copied, read_checkpoint, write_checkpoint
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, HyperReward, get_hyper_reward
 from hyperrl_env.hyper_state import HyperStateProjector
@@ -181,6 +182,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     Raises:
         ValueError: An argument that is unknown or impossible; the message says what would be right.
+        TypeError: The inner environment does not take `env_kwargs`.
+        gymnasium.error.Error: Gymnasium does not know `env_id`.
         gymnasium.error.DependencyNotInstalled: The inner environment needs an extra that is not
             installed.
 
@@ -219,6 +222,12 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         render_mode: str | None = None,
     ) -> None:
         settings = get_settings(algorithm, task)
+        check_keywords("learner_kwargs", learner_kwargs or {})
+        check_keywords("env_kwargs", env_kwargs or {})
+        check_text("backend", backend)
+        check_text("device", str(device) if isinstance(device, torch.device) else device)
+        if normalize is not None:
+            check_bool("normalize", normalize)
         if decision not in get_args(Decision):
             raise ValueError(f"Unknown decision {decision!r}: give one of {list(get_args(Decision))}.")
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -226,11 +235,11 @@ class HyperRLEnv(gym.Env[Observation, Any]):
                 f"Unknown render_mode {render_mode!r}: give None or one of {self.metadata['render_modes']}."
             )
         if learning_episode_phases is not None:
-            _check_at_least("learning_episode_phases", learning_episode_phases, 1)
+            check_at_least("learning_episode_phases", learning_episode_phases, 1)
         if n_envs is not None:
-            _check_at_least("n_envs", n_envs, 1)
-        _check_at_least("order", order, 0)
-        _check_at_least("projection_dim", projection_dim, 1)
+            check_at_least("n_envs", n_envs, 1)
+        check_at_least("order", order, 0)
+        check_at_least("projection_dim", projection_dim, 1)
         self._name = f"{algorithm} on {task or env_id or 'your own environment'}"
         self.family = settings.family
         self.render_mode = render_mode
@@ -275,7 +284,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             shapes = [(w.shape[0], w.shape[1]) for w in probe.weights()] * (1 + order)
         finally:
             probe.close()
-        _check_at_least(
+        check_at_least(
             "total_env_steps", self.total_env_steps, rollout_size, "one environment phase, n_steps * n_envs"
         )
         space = settings.search_space if search_space is None else get_search_space(search_space)
@@ -626,15 +635,12 @@ def _inner_env(
     if env_id is not None and env_fn is not None:
         raise ValueError("Give env_id or env_fn, not both.")
     if env_fn is not None:
+        if not callable(env_fn):
+            raise ValueError(f"env_fn must be a callable that makes an environment, not {env_fn!r}.")
         return env_fn
     if env_id is not None:
+        check_text("env_id", env_id)
         return env_id
     if task is None:
         raise ValueError("A generic Hyper-RL needs an inner environment: give env_id or env_fn.")
     return TASKS[task].env_id
-
-
-def _check_at_least(name: str, value: int, least: int, what: str = "") -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        reason = f" ({what})" if what else ""
-        raise ValueError(f"{name} must be a whole number of at least {least}{reason}, not {value!r}.")

@@ -97,7 +97,7 @@ def get_hyper_reward(hyper_reward: str | HyperReward) -> HyperReward:
     """
     if callable(hyper_reward):
         return hyper_reward
-    if hyper_reward not in HYPER_REWARDS:
+    if not isinstance(hyper_reward, str) or hyper_reward not in HYPER_REWARDS:
         raise ValueError(
             f"Unknown hyper_reward {hyper_reward!r}: give a callable or one of {list(HYPER_REWARDS)}."
         )

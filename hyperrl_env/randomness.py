@@ -49,7 +49,7 @@ class RandomState:
         """The state of all generators, in lists, arrays, tensors and numbers."""
         (version, words, gauss), (_, key, pos, has_gauss, cached), cpu, cuda = self._state
         return {
-            "python": {"version": version, "words": list(words), "gauss": gauss},
+            "python": {"version": version, "words": np.array(words), "gauss": gauss},
             "numpy": {"key": key.copy(), "pos": pos, "has_gauss": has_gauss, "cached": cached},
             "torch": cpu.clone(),
             "cuda": [state.clone() for state in cuda],
@@ -59,7 +59,7 @@ class RandomState:
         """Takes over what `state_dict` gave."""
         python, numpy = state["python"], state["numpy"]
         self._state = (
-            (python["version"], tuple(python["words"]), python["gauss"]),
+            (python["version"], tuple(python["words"].tolist()), python["gauss"]),
             ("MT19937", numpy["key"].copy(), numpy["pos"], numpy["has_gauss"], numpy["cached"]),
             state["torch"].clone(),
             [cuda.clone() for cuda in state["cuda"]],

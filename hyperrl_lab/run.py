@@ -149,8 +149,10 @@ class TrainingRun:
             ) as self._log:
                 try:
                     finished = self._loop(on_step, stop)
+                except CheckpointError:
+                    # The disk takes nothing more; what it has is enough to go on from.
+                    raise
                 except Exception:
-                    # Where the disk is full, the error that matters is the first.
                     with suppress(OSError, CheckpointError):
                         self._checkpoints.write_remembered()
                         self._write("failed")

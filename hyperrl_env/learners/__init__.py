@@ -10,6 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
+from hyperrl_env.arguments import check_learner_argument
 from hyperrl_env.hyperparameters import DEFINITIONS, definition
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.acktr import ACKTR, ACKTRLearner
@@ -71,19 +72,30 @@ def make_learner(
         ValueError: An argument that the algorithm does not have (the message lists those that
             exist), or a hyperparameter outside its domain.
     """
-    known = set(signature(cls).parameters) - {"env", "seed", "device", "_init_setup_model"}
+    parameters = signature(cls).parameters
+    known = set(parameters) - {"env", "seed", "device", "_init_setup_model"}
     if unknown := set(learner_kwargs) - known:
         raise ValueError(f"Unknown learner_kwargs {sorted(unknown)}: {cls.__name__} takes {sorted(known)}.")
     for name, value in learner_kwargs.items():
         if name in DEFINITIONS and not callable(value):
             definition(name).check(name, value)
+        check_learner_argument(name, value, parameters[name].default)
     kwargs = {"policy": default_policy(envs.observation_space), **learner_kwargs}
     if kwargs.get("policy_kwargs"):
         # SB3's A2C writes its optimiser into it.
         kwargs["policy_kwargs"] = dict(kwargs["policy_kwargs"])
     if device == "auto" and kwargs["policy"] != "CnnPolicy":
         device = "cpu"
-    return cls(env=envs, seed=seed, device=device, **kwargs)
+    try:
+        return cls(env=envs, seed=seed, device=device, **kwargs)
+    except (ImportError, ValueError):
+        raise
+    # SB3 and Torch have all kinds of errors for arguments that they cannot use.
+    except Exception as error:
+        raise ValueError(
+            f"Stable-Baselines3 makes no {cls.__bases__[-1].__name__} of these learner_kwargs and device "
+            f"{device!r}: {type(error).__name__}: {error}"
+        ) from error
 
 
 __all__ = [

@@ -414,6 +414,7 @@ def test_an_inner_environment_that_raises_is_reported_in_full(backend, make_env,
     env.restore(snapshot)
     *_, info = env.step(env.default_action)
     assert info["phase"] == 1
+    env.reset()
     with pytest.raises(InnerEnvError):
         take_default_steps(env, 9)
     _, info = env.reset()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -25,6 +26,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from hyperrl_env import CheckpointError, InnerEnvError
 from hyperrl_env.checkpoint import read_checkpoint, write_checkpoint
+from hyperrl_lab import checkpoints as checkpoints_module
 from hyperrl_lab import run as run_module
 from hyperrl_lab.checkpoints import CHECKPOINTS, Checkpoints
 from hyperrl_lab.cli import main
@@ -130,9 +132,10 @@ def test_what_was_logged_after_the_checkpoint_is_logged_once(small, undisturbed,
 
 @pytest.fixture(scope="module")
 def start():
-    """`start(arguments)`: the command line in a process of its own, forked from one that has imported it all."""
+    """`start(arguments)`: the command line as a process, forked from one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hyperrl_lab.cli", "hyperrl_lab.plots", "gymnasium.envs.classic_control"])
+    # Torch imports its compiler, which takes seconds, only when it makes an optimiser.
+    context.set_forkserver_preload(["hyperrl_lab.cli", "torch._dynamo", "torch.utils.tensorboard"])
 
     def start(arguments):
         process = context.Process(target=main, args=([str(argument) for argument in arguments],))
@@ -350,7 +353,7 @@ def test_an_environment_can_be_loaded_from_a_runs_checkpoint(small, tmp_path):
 class Fragile(gym.Env):
     """Raises once its file is there; what it does is otherwise known before."""
 
-    metadata = {"render_modes": ["rgb_array"]}
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - declared so by gym.Env
     observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
     action_space = gym.spaces.Discrete(2)
 
@@ -367,7 +370,9 @@ class Fragile(gym.Env):
         return np.zeros(2, np.float32), 1.0, False, False, {}
 
 
-def test_a_run_whose_inner_environment_raises_can_be_resumed(small, tmp_path, capsys):
+def test_a_run_whose_inner_environment_raises_can_be_resumed(small, tmp_path, capsys, monkeypatch):
+    # So short a run would otherwise be over before it is time to keep another state.
+    monkeypatch.setattr(checkpoints_module, "_SHARE", math.inf)
     gym.register("Fragile-v0", Fragile, max_episode_steps=10)
     trap, folder = tmp_path / "trap", tmp_path / "run"
     kwargs = {**small["ppo"].env_kwargs, "env_id": "Fragile-v0", "env_kwargs": {"trap": str(trap)}}
