@@ -164,7 +164,7 @@ def copied(state: State) -> State:
     if isinstance(state, torch.Tensor):
         return state.detach().clone()
     if isinstance(state, np.ndarray):
-        return state.copy()
+        return state.copy(order="K")
     if isinstance(state, Mapping):
         return copied(dict(state))
     return state
@@ -196,8 +196,13 @@ def _pack(state: State, arrays: list[NDArray[Any]], where: str) -> Any:
     else:
         raise TypeError(f"{where} is of {type(state)}, which a checkpoint cannot hold.")
     _checked(array.dtype, where)
-    arrays.append(np.asarray(array, order="C"))
-    return {kind: len(arrays) - 1}
+    # The layout in memory is kept: products of the same numbers laid out otherwise round otherwise.
+    axes = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    laid_out = array.transpose(axes)
+    if array.flags.c_contiguous or not laid_out.flags.c_contiguous:
+        laid_out, axes = np.asarray(array, order="C"), []
+    arrays.append(laid_out)
+    return {kind: [len(arrays) - 1, *axes]}
 
 
 def _key(key: object, where: str) -> str | int:
@@ -227,7 +232,12 @@ def _unpack(node: Any, arrays: Mapping[str, NDArray[Any]]) -> State:
         return tuple(_unpack(content, arrays))
     if kind == "dict":
         return {_key(key, "state"): _unpack(value, arrays) for key, value in content}
-    array = arrays[str(content)]
+    index, *axes = content
+    array = arrays[str(index)]
+    if axes:
+        if sorted(axes) != list(range(array.ndim)):
+            raise ValueError(f"an array of {array.ndim} axes cannot have them in the order {axes}")
+        array = array.transpose(np.argsort(axes))
     if kind == "tensor":
         return torch.from_numpy(array)
     if kind == "array":

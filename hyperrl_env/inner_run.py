@@ -99,6 +99,7 @@ class InnerRun:
         self.phase = 0
         self.seed = seed
         self.failed = False
+        self._env = config.env
         self._total_env_steps = config.total_env_steps
         self._random_state = RandomState(seed)
         self._lap_started = time.perf_counter()
@@ -170,7 +171,7 @@ class InnerRun:
     @property
     def inner_name(self) -> str:
         """What the inner environments are: an id, or a class."""
-        return inner_name(self._envs)
+        return inner_name(self._envs) or str(self._env)
 
     @property
     def env_steps(self) -> int:

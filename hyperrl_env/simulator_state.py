@@ -58,11 +58,14 @@ _PLAIN_SIMULATORS: Mapping[str, tuple[str, ...]] = {
 _MUJOCO_DERIVED = ("xpos", "xquat", "xmat", "xipos", "ximat", "site_xpos", "site_xmat", "subtree_com")
 
 
-def inner_name(envs: VecEnv) -> str:
-    """What the inner environments are: the Gymnasium id of their simulator, or its class."""
+def inner_name(envs: VecEnv) -> str | None:
+    """What the inner environments are: the Gymnasium id of their simulator, or its class.
+
+    None where the simulators are not in Python.
+    """
     _, base = _layers(envs)
     if type(base) is not DummyVecEnv:
-        return type(base).__name__
+        return None
     simulator = base.envs[0].unwrapped
     return type(simulator).__name__ if simulator.spec is None else str(simulator.spec.id)
 

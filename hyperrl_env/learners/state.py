@@ -38,6 +38,8 @@ def set_optimizer_state(optimizer: torch.optim.Optimizer, state: list[dict[str, 
             optimizer.state.pop(parameter, None)
             continue
         live = optimizer.state[parameter]
+        for name in live.keys() - values.keys():
+            del live[name]
         for name, value in values.items():
             if isinstance(live.get(name), Tensor):
                 live[name].copy_(value)

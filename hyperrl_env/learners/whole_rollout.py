@@ -12,6 +12,7 @@ class WholeRolloutLearner(InnerLearner):
     """One update in each update phase; a subclass says what it does with the rollout."""
 
     _run_attributes: ClassVar[tuple[str, ...]] = (*InnerLearner._run_attributes, "_updated")
+    _state_attributes: ClassVar[tuple[str, ...]] = ("_updated",)
 
     @abstractmethod
     def _update_on_rollout(self) -> None:
