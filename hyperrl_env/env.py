@@ -126,8 +126,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     (an update of this step was refused; the learner kept its last good state). After an
     environment phase: the three hyper-rewards under their names. At the end of a phase
     `phase_stats`: `returns` and `lengths` (Atari: in frames) of the inner episodes that ended, means of the losses,
-    `approx_kl`, `clip_fraction`, `grad_norm`, then `explained_variance` and `seconds`. Values
-    that are not defined are None.
+    `approx_kl`, `clip_fraction` (ACKTR: `trust_region_scale`, `eigh_failures`, `statistics_refused`), `grad_norm`,
+    then `explained_variance` and `seconds`. Values that are not defined are None.
 
     ## Surviving
 
@@ -174,7 +174,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         backend: "eager": SB3's own arithmetic, to the bit. "compiled": the same updates written out
             for MLP policies on the CPU, several times faster. It draws the same random numbers and
             equals "eager" within float tolerance, update by update; over a run such differences
-            grow through the simulator. Other policies are trained eagerly, with a warning.
+            grow through the simulator. Of ACKTR it is the environment phase alone. Other policies are
+            trained eagerly, with a warning.
             "auto": "compiled" where it fits.
         device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
         render_mode: None, "rgb_array" (learning curve and schedule so far as a picture), "human"

@@ -210,8 +210,8 @@ class KFAC(torch.optim.Optimizer):
             if p.grad is not None
         }
         directions = self._natural_gradients(gradients)
-        slope = torch.stack([torch.sum(directions[p] * w) for p, w in gradients.items()]).sum()
-        scale = trust_region_scale(float(slope), group["lr"], group["kl_clip"])
+        slope = float(sum(torch.sum(directions[p] * gradient) for p, gradient in gradients.items()))
+        scale = trust_region_scale(slope, group["lr"], group["kl_clip"])
         self.report = Report(scale, failures, refused)
         if scale > 0:
             for p, direction in directions.items():

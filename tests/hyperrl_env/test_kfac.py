@@ -198,6 +198,31 @@ def test_the_factors_are_those_of_curvlinops(network, loss):
         torch.testing.assert_close(g, theirs._gradient_covariances[name], rtol=1e-9, atol=1e-12)
 
 
+def test_of_a_convolution_some_samples_are_enough(monkeypatch):
+    """A is that of evenly spaced samples with as many rows; G, and a linear layer's factors, of all."""
+
+    def factors(enough, every):
+        monkeypatch.setattr(kfac, "ENOUGH_ROWS", enough)
+        module = double(nn.Sequential(nn.Conv2d(2, 5, 2), nn.Flatten(), nn.Linear(5 * 12, 3)))
+        inputs, optimizer = normal(12, 2, 5, 4)[::every], KFAC(module, **PLAIN)
+        step_once(optimizer, module, categorical_nll, inputs, torch.arange(12)[::every] % 3)
+        return *factors_of(optimizer, module[0]), *factors_of(optimizer, module[2])
+
+    # 12 samples at 12 places are 144 rows: every third sample, 48 of them, is enough.
+    some, all_, only_those = factors(40, every=1), factors(144, every=1), factors(144, every=3)
+    torch.testing.assert_close(some[0], only_those[0])
+    assert not torch.allclose(some[0], all_[0])
+    for found, expected in zip(some[1:], all_[1:], strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_step_without_gradients_moves_nothing():
+    module = nn.Linear(2, 2)
+    before = vector(module.parameters())
+    KFAC(module).step()
+    assert before.equal(vector(module.parameters()))
+
+
 class TwoHeads(nn.Module):
     """A trunk that both heads use, one of whose layers is used twice."""
 
