@@ -188,7 +188,8 @@ def test_a_missing_extra_is_named(monkeypatch, make_env, package, module, env_id
 
 
 def test_a_missing_envpool_is_named(monkeypatch, make_env):
-    monkeypatch.setitem(sys.modules, "envpool", None)
+    for name in ("envpool", "envpool.registration"):  # the latter may be loaded already
+        monkeypatch.setitem(sys.modules, name, None)
     refused(make_env, 'pip install "hyperrl[envpool]"', vec_backend="envpool", error=DependencyNotInstalled)
 
 

@@ -63,8 +63,12 @@ def test_the_promised_ids_are_registered():
     assert set(promised) <= set(gym.registry)
 
 
-# Games differ in their number of actions alone.
-CHECKED = [id_ for id_ in hyperrl_env.env_ids() if id_.split("-")[-2] not in game_names()[1:]]
+# Of the games one, with the algorithm that is quickest on them: runs of CNNs take seconds to begin.
+CHECKED = [
+    id_
+    for id_ in hyperrl_env.env_ids()
+    if id_.split("-")[-2] not in game_names() or id_ == "HyperRL-A2C-Pong-v0"
+]
 
 
 @pytest.mark.parametrize("env_id", CHECKED)

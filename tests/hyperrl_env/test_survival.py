@@ -339,6 +339,8 @@ def test_there_is_nothing_to_save_before_reset(make_env, tmp_path):
 
 @pytest.mark.parametrize("kind", ["Box2D", "EnvPool", "own", "own wrapper"])
 def test_other_simulators_start_a_new_episode_and_say_so(kind, make_env, scripted_env, tmp_path):
+    if kind == "EnvPool":
+        pytest.importorskip("envpool")
     kwargs = {
         "Box2D": {"env_id": "BipedalWalker-v3", "normalize": True},
         "EnvPool": {"env_id": "CartPole-v1", "vec_backend": "envpool"},
