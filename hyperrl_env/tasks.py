@@ -111,7 +111,8 @@ def _a2c_kwargs() -> dict[str, Any]:
 
 _PPO_PAPER = "paper, MuJoCo PPO"
 _PPO_OURS = "learner and search space: paper, MuJoCo PPO; budget: RL Zoo3"
-_ACKTR_ZOO = "after Stable-Baselines2's zoo; GAE lambda, budget: this project's choice"
+_ACKTR_ZOO = "Stable-Baselines2's zoo; normalisation, budget: this project's choice"
+_ACKTR_BOX2D = "after Stable-Baselines2's zoo; gamma, GAE lambda, budget: this project's choice"
 _ACKTR_OURS = "learner: Stable-Baselines2's ACKTR; environments, budget: this project's choice"
 _A2C_PAPER = "paper, A2C"
 _A2C_OURS = "learner: paper, A2C; number of environments, budget: this project's choice"
@@ -176,12 +177,12 @@ _ACKTR_ROWS: Mapping[str, tuple[int, int, Mapping[str, Any], str]] = {
     "Ant": (10_000_000, 16, {}, _ACKTR_OURS),
     "Humanoid": (10_000_000, 16, {}, _ACKTR_OURS),
     "InvertedDoublePendulum": (1_000_000, 16, {}, _ACKTR_OURS),
-    "BipedalWalker": (5_000_000, 16, {"ent_coef": 0.001}, _ACKTR_ZOO),
-    "LunarLanderContinuous": (1_000_000, 16, {"ent_coef": 0.001}, _ACKTR_ZOO),
-    "MountainCarContinuous": (1_000_000, 16, {}, _ACKTR_ZOO),
-    "MountainCar": (1_000_000, 16, {}, _ACKTR_ZOO),
-    "CartPole": (200_000, 8, {}, _ACKTR_ZOO),
-    "Pendulum": (1_000_000, 8, {"gamma": 0.95}, _ACKTR_ZOO),
+    "BipedalWalker": (5_000_000, 16, {"ent_coef": 0.001}, _ACKTR_BOX2D),
+    "LunarLanderContinuous": (1_000_000, 16, {"ent_coef": 0.001}, _ACKTR_BOX2D),
+    "MountainCarContinuous": (1_000_000, 16, {"gae_lambda": 1.0}, _ACKTR_ZOO),
+    "MountainCar": (1_000_000, 16, {"gae_lambda": 1.0}, _ACKTR_ZOO),
+    "CartPole": (200_000, 8, {"gae_lambda": 1.0}, _ACKTR_ZOO),
+    "Pendulum": (1_000_000, 8, {"gae_lambda": 1.0, "gamma": 0.95}, _ACKTR_ZOO),
 }
 
 # Atari: the policy, CnnPolicy by the observations, scales the images, and rewards are clipped, so that

@@ -33,7 +33,7 @@ from torch.nn import functional
 SMALLEST_EIGENVALUE = 1e-6
 
 # Rows a^T that A is estimated from at one time, where every sample has many.
-ENOUGH_ROWS = 8_192
+ENOUGH_ROWS = 4_096
 
 Layer = nn.Linear | nn.Conv2d
 

@@ -225,7 +225,8 @@ class KFAC(torch.optim.Optimizer):
         fresh, self._fresh = self._fresh, {}
         decay, refused = self.param_groups[0]["stats_decay"], 0
         for weight, factors in fresh.items():
-            if not all(factor.isfinite().all() for factor in factors):
+            # Second moments: where any entry is not finite, one of its two on the diagonal is not either.
+            if not all(factor.diagonal().isfinite().all() for factor in factors):
                 refused += 1
                 continue
             state = self.state[weight]
