@@ -130,6 +130,27 @@ def test_what_was_logged_after_the_checkpoint_is_logged_once(small, undisturbed,
 # ---------------------------------------------------------------------- real processes
 
 
+# A script, because the process cannot import this file. `death` = (owner, name, n): it is killed as it
+# enters that function the nth time.
+PROCESS = """
+import itertools, os, signal, zipfile
+from hyperrl_lab.cli import main
+
+if death is not None:
+    owner, name, calls = death
+    owner = eval(owner)
+    function, count = getattr(owner, name), itertools.count(1)
+
+    def deadly(*args, **kwargs):
+        if next(count) == calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+
+    setattr(owner, name, deadly)
+main(arguments)
+"""
+
+
 @pytest.fixture(scope="module")
 def start():
     """`start(arguments)`: the command line as a process, forked from one that has imported everything."""
@@ -137,8 +158,9 @@ def start():
     # Torch imports its compiler, which takes seconds, only when it makes an optimiser.
     context.set_forkserver_preload(["hyperrl_lab.cli", "torch._dynamo", "torch.utils.tensorboard"])
 
-    def start(arguments):
-        process = context.Process(target=main, args=([str(argument) for argument in arguments],))
+    def start(arguments, death=None):
+        names = {"arguments": [str(argument) for argument in arguments], "death": death}
+        process = context.Process(target=exec, args=(PROCESS, names))
         process.start()
         return process
 
@@ -151,6 +173,8 @@ LONG = [
     *("--set", "env_id=CartPole-v1", "--set", "n_steps=64", "--set", "batch_size=32", "--set", "n_epochs=2"),
 ]
 KILLS = 20
+# Where a checkpoint is half written; written, and not yet on the disk; on the disk, without its name.
+WHILE_WRITING = [("zipfile.ZipFile", "writestr"), ("os", "fsync"), ("os", "replace")]
 
 
 def wait_for(condition, is_alive):
@@ -161,26 +185,32 @@ def wait_for(condition, is_alive):
 
 
 def test_sigkill_at_random_moments(start, tmp_path):
-    """Checkpoints are written all the time, so that many kills come while one is being written."""
+    """Checkpoints are written all the time, and half of the kills come while one is being written."""
     cut, undisturbed = tmp_path / "cut", tmp_path / "undisturbed"
     assert main(["train", *LONG, "--out", str(undisturbed)]) == 0
     rng = random.Random(0)
-    arguments, kills, while_writing = ["train", *LONG, "--out", cut, "--checkpoint-minutes", "0"], 0, 0
+    arguments, kills, left_behind = ["train", *LONG, "--out", cut, "--checkpoint-minutes", "0"], 0, 0
     for kill in range(KILLS):
         before = set((cut / CHECKPOINTS).glob("step-*"))
-        process = start(arguments)
-        # Every fifth while it starts up, which can be before there is anything at all.
-        if kill % 5:
-            wait_for(lambda before=before: set((cut / CHECKPOINTS).glob("step-*")) - before, process.is_alive)
-        time.sleep(rng.uniform(0, 0.2))
-        process.kill()
+        if kill % 2:
+            process = start(arguments, death=(*rng.choice(WHILE_WRITING), rng.randrange(5, 40)))
+        else:
+            process = start(arguments)
+            # Every fourth while it starts up, which can be before there is anything at all.
+            if kill % 4:
+                wait_for(
+                    lambda before=before: set((cut / CHECKPOINTS).glob("step-*")) - before, process.is_alive
+                )
+            time.sleep(rng.uniform(0, 0.2))
+            process.kill()
         process.join()
         kills += process.exitcode == -signal.SIGKILL
-        while_writing += bool(list((cut / CHECKPOINTS).glob(".*")))
+        left_behind += bool(list((cut / CHECKPOINTS).glob(".*")))
         if (cut / CONFIG_FILE).exists():
             arguments = ["resume", cut, "--checkpoint-minutes", "0"]
     assert kills > KILLS / 2
-    assert while_writing > 0
+    # What was half written is there under another name until the run goes on.
+    assert left_behind > 0
     assert main(["resume", str(cut)]) == 0
     assert results(cut) == results(undisturbed)
     assert not list((cut / CHECKPOINTS).glob(".*"))
