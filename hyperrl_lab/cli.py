@@ -159,7 +159,11 @@ def _drive(run: TrainingRun, console: Console) -> int:
         with Interrupt(display.stopping) as interrupt, display.live():
             summary = run.train(on_step=display.step, stop=lambda: bool(interrupt.requested))
     except (InnerEnvError, CheckpointError, OSError) as error:
-        _complain(f"{error} The last checkpoint is kept: `hyperrl resume {run.folder}` goes on from it.")
+        kept = f"The last checkpoint is kept: `hyperrl resume {run.folder}` goes on from it."
+        # A run that is over already fails at its pictures only.
+        _complain(
+            f"{str(error).removesuffix('.')}. " + ("The results are kept." if outcome(run.folder) else kept)
+        )
         return FAILED
     score = summary["mean_return"]
     console.print(

@@ -33,12 +33,14 @@ class RecordedPhase(NamedTuple):
         dones: Whether an inner episode ended, on Atari by a lost life too, (T, N).
         episode_returns: Of the inner episodes that ended, on Atari of whole games; undiscounted.
         episode_lengths: In environment steps; on Atari in frames.
+        finite: Whether all observations were; those that were not have become 0.
     """
 
     rewards: NDArray[np.floating]
     dones: NDArray[np.bool_]
     episode_returns: list[float]
     episode_lengths: list[int]
+    finite: bool
 
 
 class PhaseRecorder(BaseCallback):
@@ -53,14 +55,14 @@ class PhaseRecorder(BaseCallback):
     finite = True
 
     def _on_rollout_start(self) -> None:
-        self.finite = _made_finite(self.model._last_obs)
+        self.finite = made_finite(self.model._last_obs)
         self.rewards: list[NDArray[np.floating]] = []
         self.dones: list[NDArray[np.bool_]] = []
         self.episode_returns: list[float] = []
         self.episode_lengths: list[int] = []
 
     def _on_step(self) -> bool:
-        self.finite &= _made_finite(self.locals["new_obs"])
+        self.finite &= made_finite(self.locals["new_obs"])
         self.rewards.append(self._raw_rewards())
         self.dones.append(self.locals["dones"])
         for info in self.locals["infos"]:
@@ -79,16 +81,7 @@ class PhaseRecorder(BaseCallback):
         return cast(NDArray[np.floating], self.locals["rewards"].copy())
 
 
-def _is_finite(observations: Any) -> bool:
-    # Of dicts the recorder has seen every part, and whole numbers are finite.
-    return (
-        isinstance(observations, dict)
-        or observations.dtype.kind != "f"
-        or bool(np.isfinite(observations).all())
-    )
-
-
-def _made_finite(observations: Any) -> bool:
+def made_finite(observations: Any) -> bool:
     """Sets what is not finite to 0, in place; whether there was nothing to set."""
     parts = observations.values() if isinstance(observations, dict) else (observations,)
     bad = [part for part in parts if part.dtype.kind == "f" and not np.isfinite(part).all()]
@@ -201,8 +194,7 @@ class InnerLearner(ResumableAlgorithm):
     def environment_phase(self) -> EnvironmentPhase:
         """Collects `n_steps * n_envs` transitions with the frozen policy; the update phase follows."""
         recorded = self._collect()
-        seen = (self.rollout_buffer.observations, self._last_obs)
-        if not (self._recorder.finite and all(map(_is_finite, seen))):
+        if not recorded.finite:
             # Nobody knows what came of the actions: every update on this rollout is to be refused.
             self.rollout_buffer.advantages[:] = np.nan
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
@@ -282,6 +274,7 @@ class InnerLearner(ResumableAlgorithm):
             np.stack(recorder.dones),
             recorder.episode_returns,
             recorder.episode_lengths,
+            recorder.finite,
         )
 
     def _apply(self, name: str, value: float) -> None:

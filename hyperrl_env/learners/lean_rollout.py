@@ -22,7 +22,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from hyperrl_env.envpool_envs import EnvPoolVecEnv
-from hyperrl_env.learners.base import RecordedPhase
+from hyperrl_env.learners.base import RecordedPhase, made_finite
 from hyperrl_env.learners.closed_form import ActorCritic, Floats
 from hyperrl_env.scan import discounted_sums
 
@@ -126,6 +126,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     actions = np.empty((n_steps, n_envs, 1 if box is None else math.prod(box.shape)), np.float32)
     simulated = _SIMULATED[type(inner)](inner, n_steps)
     time_limits: list[tuple[int, int, Floats]] = []
+    finite = made_finite(current)
 
     noise = policy.distribution.noise(n_steps, n_envs)
     for t in range(n_steps):
@@ -145,6 +146,9 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
             statistics.update(simulated.observations)
             current = statistics.normalise(simulated.observations)
             time_limits += [(t, i, statistics.normalise(last)) for i, last in cut]
+        # A sum takes half the time of looking at every number; that of huge ones can overflow.
+        if not math.isfinite(current.sum()):
+            finite &= made_finite(current)
 
     rewards, dones = simulated.rewards.copy(), simulated.dones
     if normalizer is not None:
@@ -163,6 +167,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         dones,
         [float(episode["r"]) for episode in simulated.episodes],
         [int(episode["l"]) for episode in simulated.episodes],
+        finite,
     )
 
 

@@ -10,6 +10,7 @@ from hyperrl_env import Hyperparameter
 
 PPO = {"learner_kwargs": {"n_steps": 16, "batch_size": 8, "n_epochs": 2}, "total_env_steps": 96}
 KWARGS = {"PPO": PPO, "A2C": {"learner_kwargs": {"n_steps": 8}, "total_env_steps": 96}}
+KWARGS["ACKTR"] = KWARGS["A2C"]
 # One of the environment's own failures at a step in the middle of its third phase, or of its last steps.
 POISONS = {
     "NaN reward": (np.nan, None),
@@ -36,6 +37,7 @@ class Poisoned(gym.Env):
         return np.full(2, 0.5, np.float32), {}
 
     def step(self, action):
+        assert np.isfinite(action).all()
         self.t += 1
         reward, observation = self.poison if self.t == self.at else (None, None)
         obs = np.array([0.1 * (self.t % 7), 1.0 if observation is None else observation], np.float32)
@@ -83,7 +85,7 @@ def run(env):
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 @pytest.mark.parametrize("poison", POISONS)
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
-@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 @pytest.mark.parametrize(
     ("normalize", "discrete", "at"), [(True, False, 20), (False, True, 20), (True, True, 32)]
 )
@@ -111,6 +113,14 @@ HYPERPARAMETERS = {
     "vf_coef": (1e30,),
     "ent_coef": (1e30,),
     "max_grad_norm": (1e30,),
+    "kl_clip": (1e30,),
+    "damping": (1e-30, 1e30),
+    "momentum": (0.999,),
+}
+OFFERED = {
+    "PPO": ("learning_rate", "clip_range", "vf_coef", "ent_coef", "max_grad_norm"),
+    "A2C": ("learning_rate", "vf_coef", "ent_coef", "max_grad_norm"),
+    "ACKTR": ("learning_rate", "vf_coef", "ent_coef", "kl_clip", "damping", "momentum"),
 }
 
 
@@ -118,7 +128,7 @@ HYPERPARAMETERS = {
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "CartPole-v1"])
 @pytest.mark.parametrize(
     ("algorithm", "name"),
-    [("PPO", name) for name in HYPERPARAMETERS] + [("A2C", n) for n in HYPERPARAMETERS if n != "clip_range"],
+    [(algorithm, name) for algorithm, names in OFFERED.items() for name in names],
 )
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
 def test_what_the_agent_chooses(algorithm, backend, name, env_id, make_env):

@@ -24,6 +24,12 @@ TASKS = {
     "a2c classic": ("HyperRL-A2C-Pendulum-v0", A2C),
     "acktr classic": ("HyperRL-ACKTR-CartPole-v0", {**A2C, "learner_kwargs": {"inversion_interval": 2}}),
     "ppo atari": ("HyperRL-PPO-Pong-v0", {**PPO, "n_envs": 2}),
+    "a2c atari": ("HyperRL-A2C-Breakout-v0", {"total_env_steps": 300, "n_envs": 2}),
+    "acktr mujoco": ("HyperRL-ACKTR-Swimmer-v0", {**A2C, "search_space": ["kl_clip", "stats_interval"]}),
+    "acktr atari": (
+        "HyperRL-ACKTR-Pong-v0",
+        {"total_env_steps": 96, "n_envs": 2, "learner_kwargs": {"n_steps": 2}},
+    ),
     "a2c mujoco": ("HyperRL-A2C-Hopper-v0", {**A2C, "learning_episode_phases": None}),
 }
 AGENTS = {
@@ -182,7 +188,7 @@ def take(env, action):
 
 
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
-@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 def test_branches_are_identical_until_their_actions_differ(algorithm, backend, make_env, bits_of):
     trunk, left, right = (make_env(algorithm, backend=backend) for _ in range(3))
     trunk.reset(seed=0)

@@ -1,11 +1,14 @@
 """A run that is cut at any moment and resumed leaves what an undisturbed run leaves."""
 
 import csv
+import errno
 import io
+import itertools
 import json
 import math
 import multiprocessing
 import os
+import pkgutil
 import random
 import re
 import resource
@@ -130,25 +133,19 @@ def test_what_was_logged_after_the_checkpoint_is_logged_once(small, undisturbed,
 # ---------------------------------------------------------------------- real processes
 
 
-# A script, because the process cannot import this file. `death` = (owner, name, n): it is killed as it
-# enters that function the nth time.
-PROCESS = """
-import itertools, os, signal, zipfile
-from hyperrl_lab.cli import main
+def main_in_process(arguments, death):
+    """The command line; `death` = (owner, name, n) kills it as it enters that function the nth time."""
+    if death is not None:
+        owner, name, calls = pkgutil.resolve_name(death[0]), *death[1:]
+        function, count = getattr(owner, name), itertools.count(1)
 
-if death is not None:
-    owner, name, calls = death
-    owner = eval(owner)
-    function, count = getattr(owner, name), itertools.count(1)
+        def deadly(*args, **kwargs):
+            if next(count) == calls:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
 
-    def deadly(*args, **kwargs):
-        if next(count) == calls:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **kwargs)
-
-    setattr(owner, name, deadly)
-main(arguments)
-"""
+        setattr(owner, name, deadly)
+    main(arguments)
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +156,9 @@ def start():
     context.set_forkserver_preload(["hyperrl_lab.cli", "torch._dynamo", "torch.utils.tensorboard"])
 
     def start(arguments, death=None):
-        names = {"arguments": [str(argument) for argument in arguments], "death": death}
-        process = context.Process(target=exec, args=(PROCESS, names))
+        process = context.Process(
+            target=main_in_process, args=([str(argument) for argument in arguments], death)
+        )
         process.start()
         return process
 
@@ -174,7 +172,7 @@ LONG = [
 ]
 KILLS = 20
 # Where a checkpoint is half written; written, and not yet on the disk; on the disk, without its name.
-WHILE_WRITING = [("zipfile.ZipFile", "writestr"), ("os", "fsync"), ("os", "replace")]
+WHILE_WRITING = [("zipfile:ZipFile", "writestr"), ("os", "fsync"), ("os", "replace")]
 
 
 def wait_for(condition, is_alive):
@@ -258,6 +256,18 @@ def test_a_full_disk_costs_nothing_but_time(small, undisturbed, tmp_path, capsys
     assert tree(folder / CHECKPOINTS) == before
     assert main(["resume", str(folder)]) == 0
     assert results(folder) == results(undisturbed("ppo"))
+
+
+def test_a_disk_that_is_full_at_the_pictures_costs_the_pictures_only(
+    small_arguments, tmp_path, capsys, monkeypatch
+):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run_module, "draw_pictures", full)
+    assert main(["train", *small_arguments, "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device. The results are kept.\n"
+    assert json.loads((tmp_path / "summary.json").read_text())["status"] == "finished"
 
 
 # ---------------------------------------------------------------------- the folder
