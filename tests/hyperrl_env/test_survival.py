@@ -28,7 +28,7 @@ TASKS = {
     "acktr mujoco": ("HyperRL-ACKTR-Swimmer-v0", {**A2C, "search_space": ["kl_clip", "stats_interval"]}),
     "acktr atari": (
         "HyperRL-ACKTR-Pong-v0",
-        {"total_env_steps": 96, "n_envs": 2, "learner_kwargs": {"n_steps": 2}},
+        {"total_env_steps": 96, "n_envs": 2, "learner_kwargs": {"n_steps": 2, "inversion_interval": 100}},
     ),
     "a2c mujoco": ("HyperRL-A2C-Hopper-v0", {**A2C, "learning_episode_phases": None}),
 }
@@ -110,6 +110,8 @@ STEPS = 17  # in the middle of an update phase and of inner episodes
         for j, agent in enumerate(AGENTS)
         # Every task with every agent, and every task and every agent with both backends.
         for backend in (("eager", "compiled") if agent == "epgt" else (("eager", "compiled")[(i + j) % 2],))
+        # One inversion of the Nature CNN's statistics takes seconds.
+        if task != "acktr atari" or (agent, backend) == ("epgt", "eager")
     ],
 )
 @pytest.mark.filterwarnings("ignore:.* has no closed form:UserWarning")
