@@ -8,9 +8,10 @@ from hyperrl_env.learners import learner_class, make_learner
 
 
 def main() -> None:
-    """Prints both sides and the ratio, for one and for several inner environments."""
+    """Prints both sides and the ratio, for 1 to 128 inner environments."""
     print(machine())
-    for n_envs, n_steps in ((1, 2048), (16, 128)):
+    for n_envs in (1, 4, 16, 64, 128):
+        n_steps = 2048 // n_envs
 
         def envs(n_envs=n_envs):
             return make_inner_envs("HalfCheetah-v5", env_kwargs={}, n_envs=n_envs, normalize=True, gamma=0.99)
