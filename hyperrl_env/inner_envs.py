@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
@@ -67,7 +68,9 @@ def make_inner_envs(
             assert isinstance(env, str)
             envs = make_atari_envs(env, env_kwargs=env_kwargs, n_envs=n_envs)
         else:
-            envs = make_vec_env(env, n_envs=n_envs, env_kwargs=dict(env_kwargs))
+            # SB3 asks an id for pictures, and Gymnasium warns where there are none.
+            make = functools.partial(gym.make, env) if isinstance(env, str) else env
+            envs = make_vec_env(make, n_envs=n_envs, env_kwargs=dict(env_kwargs))
     except (gym.error.DependencyNotInstalled, gym.error.NamespaceNotFound, ImportError) as error:
         if isinstance(error, gym.error.NamespaceNotFound) and not _is_atari(env):
             raise

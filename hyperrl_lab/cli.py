@@ -173,7 +173,10 @@ def _drive(run: TrainingRun, console: Console) -> int:
         markup=False,
     )
     console.print(f"results in {run.folder}", markup=False, soft_wrap=True)
-    return _SIGNALLED + interrupt.requested if summary["status"] == "interrupted" else 0
+    if summary["status"] != "interrupted":
+        return 0
+    console.print(f"`hyperrl resume {run.folder}` goes on from here", markup=False, soft_wrap=True)
+    return _SIGNALLED + interrupt.requested
 
 
 def _config(arguments: argparse.Namespace) -> RunConfig:

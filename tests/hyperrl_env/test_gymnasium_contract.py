@@ -176,6 +176,15 @@ def test_any_environment_of_the_users(make_env, keyword):
     assert env.learner.action_space == gym.spaces.Discrete(3)
 
 
+def test_an_environment_that_draws_nothing_needs_no_render_mode(make_env, scripted_env):
+    """Gymnasium's warning would fail the test."""
+    gym.register("Silent-v0", scripted_env, kwargs={"rewards": [1.0, 2.0]})
+    try:
+        make_env(env_id="Silent-v0").reset(seed=0)
+    finally:
+        gym.registry.pop("Silent-v0")
+
+
 def test_keyword_arguments_reach_the_inner_environment(make_env):
     env = make_env("HyperRL-PPO-Hopper-v0", env_kwargs={"forward_reward_weight": 7.5}, **FEW["PPO"])
     env.reset(seed=0)

@@ -196,6 +196,7 @@ def test_ctrl_c_ends_with_what_there_is(tmp_path):
     assert err == ""
     assert "interrupted after" in out
     assert f"results in {tmp_path}" in out
+    assert f"`hyperrl resume {tmp_path}` goes on" in out
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "interrupted"
     assert len(read_actions(tmp_path)["phase"]) == summary["hyper_steps"] > 0
