@@ -86,7 +86,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     W is (out, in) for weights, (1, n) for a bias or log_std; gradients are those of the objective
     before clipping, zeros before they exist; C is a random (in, `projection_dim`) matrix, the same
     for all runs, and a parameter of `env.unwrapped.projector`, so that an agent may train it. For
-    two hidden layers of 64 and A continuous actions D is 12 (264 + A) + 1.
+    two hidden layers of 64 and A continuous actions D is 12 (264 + A) + 1, for the Nature CNN and A
+    discrete ones 12 (679 + A) + 1.
 
     ## Rewards
 

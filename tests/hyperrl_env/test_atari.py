@@ -287,6 +287,18 @@ def test_the_same_seed_gives_the_same_run(make_env):
     assert all(not np.array_equal(a, b) for a, b in pairwise(first))
 
 
+@pytest.mark.parametrize(
+    ("game", "n_actions"), [("Breakout", 4), ("Pong", 6), ("MsPacman", 9), ("Alien", 18)]
+)
+def test_the_hyper_states_size_is_the_formulas(make_env, game, n_actions):
+    # Per order: the rows of three convolutions, of a hidden layer, of the actions and of the value, and a
+    # bias for each of the six: 32 + 64 + 64 + 512 + A + 1 + 6 = 679 + A.
+    env = make_env(f"HyperRL-PPO-{game}-v0", **FEW["PPO"])
+    obs, _ = env.reset(seed=0)
+    assert env.learner.action_space.n == n_actions
+    assert obs.shape == env.observation_space.shape == (12 * (679 + n_actions) + 1,)
+
+
 def test_episodic_control_has_the_papers_settings_for_atari(make_env):
     env = make_env("HyperRL-PPO-Pong-v0", total_env_steps=32, **FEW["PPO"])
     agent = agents.make("epgt", env, seed=0, embedding="random")
