@@ -169,8 +169,9 @@ class EpisodicControlAgent(HyperAgent):
             self.embedding.remember(self.env.hyper_state_tensors(), float(obs[-1]))
         if self.rng.random() >= self.epsilon:
             q = self.memory.read(self.embedding.keys(obs[None])[0])
-            if not np.isnan(q).all():
-                return self.search_space.joint_action(self.rng.choice(np.flatnonzero(q == np.nanmax(q))))
+            best = np.flatnonzero(q == np.fmax.reduce(q))  # none where the memory knows no action
+            if len(best):
+                return self.search_space.joint_action(best[self.rng.integers(len(best))])
         return self.search_space.joint_action(self.rng.integers(self.search_space.n_actions))
 
     def observe(
