@@ -1,5 +1,7 @@
 """One ACKTR update against one A2C update of the same batch, on an MLP and on the Nature CNN.
 
+The MLP's also on the fast backend.
+
 Ten updates of each at a time, so that ACKTR's inversion, every tenth update, is in the mean.
 """
 
@@ -12,7 +14,7 @@ from stable_baselines3 import A2C
 from timing import interleaved, machine
 
 from hyperrl_env.inner_envs import make_inner_envs
-from hyperrl_env.learners import ACKTR
+from hyperrl_env.learners import ACKTR, learner_class, make_learner
 
 UPDATES = 10
 AIMS = {"MLP": 4.0, "Nature CNN": 3.0}
@@ -57,6 +59,9 @@ def main() -> None:
             name: lambda model=model: [model.train() for _ in range(UPDATES)]
             for name, model in models.items()
         }
+        if network == "MLP":
+            envs = make_inner_envs(env, env_kwargs={}, n_envs=n_envs, normalize=False, gamma=0.99)
+            sides["compiled ACKTR"] = compiled_updates(envs)
         seconds = interleaved(sides, arguments.repetitions)
         times = ", ".join(f"{name} {value / UPDATES * 1e3:,.2f} ms" for name, value in seconds.items())
         ratio = seconds["ACKTR"] / seconds["A2C"]
@@ -64,6 +69,21 @@ def main() -> None:
             f"one update on {network}, batch {20 * n_envs}: {times}; ACKTR costs {ratio:.1f} times A2C "
             f"(aim: at most {AIMS[network]:g})"
         )
+
+
+def compiled_updates(envs):
+    """Updates of the fast backend's learner, on one rollout."""
+    learner = make_learner(
+        learner_class("ACKTR", "compiled"), envs, {"n_steps": 20, "gae_lambda": 1.0}, seed=0, device="cpu"
+    )
+    learner.start_run(1_000_000, gradient_order=2)
+    learner.environment_phase()
+
+    def update():
+        learner._begin_update_phase()
+        learner.policy_update(learner.default_values())
+
+    return lambda: [update() for _ in range(UPDATES)]
 
 
 if __name__ == "__main__":

@@ -175,8 +175,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         backend: "eager": SB3's own arithmetic, to the bit. "compiled": the same updates written out
             for MLP policies on the CPU, several times faster. It draws the same random numbers and
             equals "eager" within float tolerance, update by update; over a run such differences
-            grow through the simulator. Of ACKTR it is the environment phase alone. Other policies are
-            trained eagerly, with a warning.
+            grow through the simulator. Other policies are trained eagerly, with a warning.
             "auto": "compiled" where it fits.
         device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
         render_mode: None, "rgb_array" (learning curve and schedule so far as a picture), "human"

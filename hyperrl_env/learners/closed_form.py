@@ -8,7 +8,7 @@ Gaussian or categorical distribution, and the losses of PPO and A2C with their d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -69,6 +69,33 @@ def forward(layers: Sequence[Layer], x: Floats) -> list[Floats]:
     return activations
 
 
+def output_derivatives(layers: Sequence[Layer], activations: Sequence[Floats], delta: Floats) -> list[Floats]:
+    """Derivatives of the loss with respect to every layer's output before its activation.
+
+    Args:
+        layers: The network.
+        activations: What `forward` returned.
+        delta: Derivative of the loss with respect to the last layer's output, in its shape.
+
+    Returns:
+        One for each layer, in the shape of its output.
+    """
+    derivatives = []
+    for i in range(len(layers) - 1, -1, -1):
+        layer, y = layers[i], activations[i + 1]
+        if layer.activation == "tanh":
+            slope = y * y
+            np.subtract(1, slope, out=slope)
+            slope *= delta
+            delta = slope
+        elif layer.activation == "relu":
+            delta = delta * (y > 0)
+        derivatives.append(delta)
+        if i:
+            delta = delta @ layer.weight
+    return derivatives[::-1]
+
+
 def backward(
     layers: Sequence[Layer], activations: Sequence[Floats], delta: Floats, *, to_input: bool
 ) -> Floats:
@@ -84,21 +111,12 @@ def backward(
         That derivative; where it is not wanted, the one before the first layer's product.
     """
     ones = np.ones(delta.shape[-2], np.float32)
-    for i in range(len(layers) - 1, -1, -1):
-        layer, x, y = layers[i], activations[i], activations[i + 1]
-        if layer.activation == "tanh":
-            slope = y * y
-            np.subtract(1, slope, out=slope)
-            slope *= delta
-            delta = slope
-        elif layer.activation == "relu":
-            delta = delta * (y > 0)
-        np.matmul(delta.swapaxes(-1, -2), x, out=layer.weight_gradient)
+    derivatives = output_derivatives(layers, activations, delta)
+    for layer, x, derivative in zip(layers, activations, derivatives, strict=False):
+        np.matmul(derivative.swapaxes(-1, -2), x, out=layer.weight_gradient)
         # A product with ones: half the time of a sum.
-        np.matmul(ones, delta, out=layer.bias_gradient)
-        if i or to_input:
-            delta = delta @ layer.weight
-    return delta
+        np.matmul(ones, derivative, out=layer.bias_gradient)
+    return derivatives[0] @ layers[0].weight if to_input else derivatives[0]
 
 
 class Distribution(ABC):
@@ -224,12 +242,15 @@ class ActorCritic:
         actor: Layers of the policy network.
         critic: Layers of the value network.
         trunk: The first layers of both, as far as their shapes agree, side by side.
+        modules: Torch's modules of the actor's layers, and of the critic's.
         distribution: The policy's distribution.
     """
 
     def __init__(self, policy: ActorCriticPolicy, flat: FlatParameters) -> None:
-        self.actor = _layers([*policy.mlp_extractor.policy_net, policy.action_net], policy, flat)
-        self.critic = _layers([*policy.mlp_extractor.value_net, policy.value_net], policy, flat)
+        actor = [*policy.mlp_extractor.policy_net, policy.action_net]
+        critic = [*policy.mlp_extractor.value_net, policy.value_net]
+        self.actor, self.critic = _layers(actor, policy, flat), _layers(critic, policy, flat)
+        self.modules = tuple([m for m in net if isinstance(m, nn.Linear)] for net in (actor, critic))
         alike = takewhile(
             lambda pair: (
                 pair[0].weight.shape == pair[1].weight.shape and pair[0].activation == pair[1].activation
@@ -294,6 +315,25 @@ class ActorCritic:
         )
         if shared:
             backward(self.trunk, self._trunk_activations, np.array(deltas), to_input=False)
+
+    def layer_derivatives(
+        self, delta_values: Floats, delta_log_prob: Floats
+    ) -> Iterator[tuple[nn.Linear, Floats, Floats]]:
+        """Every layer, its inputs (B, in), and a loss's derivatives with respect to its outputs (B, out).
+
+        Args:
+            delta_values: Derivative of the loss with respect to the values that `evaluate` gave, (B,).
+            delta_log_prob: Likewise of the log-probabilities.
+        """
+        # It writes the gradient of log_std, too, which `gradient` writes anew.
+        ends = self.distribution.gradient(delta_log_prob, 0.0), delta_values[:, None]
+        rests = self._actor_activations, self._critic_activations
+        nets = zip((self.actor, self.critic), self.modules, rests, ends, strict=True)
+        for net, (layers, modules, rest, end) in enumerate(nets):
+            trunk = [x if i == 0 else x[net] for i, x in enumerate(self._trunk_activations[:-1])]
+            activations = [*trunk, *rest]
+            derivatives = output_derivatives(layers, activations, end)
+            yield from zip(modules, activations[:-1], derivatives, strict=True)
 
 
 def _layers(modules: Sequence[nn.Module], policy: nn.Module, flat: FlatParameters) -> list[Layer]:

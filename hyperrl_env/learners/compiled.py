@@ -56,33 +56,30 @@ def ppo_policy_objective(log_ratio: Floats, advantages: Floats, clip: float) -> 
 
 
 class CompiledLearner(InnerLearner):
-    """What the fast learners share: flat parameters, their optimiser, the lean environment phase.
+    """What the fast learners share: flat parameters, and the lean environment phase.
 
     A policy or an optimiser that is not written out in closed form is trained by SB3's own
     arithmetic; `compiled` tells.
     """
 
-    _run_attributes: ClassVar[tuple[str, ...]] = ("_flat", "_flat_optimizer", "_actor_critic", "_rollout")
+    _run_attributes: ClassVar[tuple[str, ...]] = ("_flat", "_actor_critic")
 
     _actor_critic: ActorCritic | None
 
     def _setup_model(self) -> None:
         super()._setup_model()
         self._actor_critic = None
-        if ActorCritic.fits(self.policy) and is_plain(self.policy.optimizer):
+        if self._has_closed_form():
             self._flat = FlatParameters(self.policy)
-            self._flat_optimizer = flat_optimizer(self.policy.optimizer, self._flat)
             self._actor_critic = ActorCritic(self.policy, self._flat)
+
+    def _has_closed_form(self) -> bool:
+        return ActorCritic.fits(self.policy)
 
     @property
     def compiled(self) -> bool:
         """See `InnerLearner.compiled`."""
         return self._actor_critic is not None
-
-    @property
-    def update_draws(self) -> bool:
-        """See `InnerLearner.update_draws`."""
-        return not self.compiled
 
     def policy_update(self, values: Mapping[str, float]) -> None:
         """See `InnerLearner.policy_update`."""
@@ -90,16 +87,39 @@ class CompiledLearner(InnerLearner):
         with np.errstate(all="ignore"):
             super().policy_update(values)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See `InnerLearner.load_state_dict`."""
-        super().load_state_dict(state)
-        self._lay_out_rollout()
-
     def _collect(self) -> RecordedPhase:
         if self._actor_critic is None or not is_lean(self.env):
             return super()._collect()
         with np.errstate(all="ignore"):
             return collect_lean(self, self._actor_critic)
+
+
+class FirstOrderLearner(CompiledLearner):
+    """A fast learner whose optimiser goes by the gradient alone, on flat arrays too."""
+
+    _run_attributes: ClassVar[tuple[str, ...]] = (
+        *CompiledLearner._run_attributes,
+        "_flat_optimizer",
+        "_rollout",
+    )
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        if self.compiled:
+            self._flat_optimizer = flat_optimizer(self.policy.optimizer, self._flat)
+
+    def _has_closed_form(self) -> bool:
+        return super()._has_closed_form() and is_plain(self.policy.optimizer)
+
+    @property
+    def update_draws(self) -> bool:
+        """See `InnerLearner.update_draws`."""
+        return not self.compiled
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `InnerLearner.load_state_dict`."""
+        super().load_state_dict(state)
+        self._lay_out_rollout()
 
     def _lay_out_rollout(self) -> None:
         """The rollout as float32 columns, one row per sample, for minibatches to be taken from."""
@@ -141,13 +161,13 @@ class CompiledLearner(InnerLearner):
         self._note(loss=loss, grad_norm=norm, **statistics)
 
 
-class CompiledPPOLearner(CompiledLearner, PPOLearner):
+class CompiledPPOLearner(FirstOrderLearner, PPOLearner):
     """PPO with closed-form updates."""
 
     _run_attributes: ClassVar[tuple[str, ...]] = (
         *PPOLearner._run_attributes,
         "_permutations",
-        *CompiledLearner._run_attributes,
+        *FirstOrderLearner._run_attributes,
     )
     _state_attributes: ClassVar[tuple[str, ...]] = ("_permutations",)
 
@@ -191,12 +211,12 @@ class CompiledPPOLearner(CompiledLearner, PPOLearner):
         return True
 
 
-class CompiledA2CLearner(CompiledLearner, A2CLearner):
+class CompiledA2CLearner(FirstOrderLearner, A2CLearner):
     """A2C with closed-form updates."""
 
     _run_attributes: ClassVar[tuple[str, ...]] = (
         *A2CLearner._run_attributes,
-        *CompiledLearner._run_attributes,
+        *FirstOrderLearner._run_attributes,
     )
 
     def _begin_update_phase(self) -> None:

@@ -1,41 +1,66 @@
-"""The fast backend for ACKTR: a lean environment phase; the update is ACKTR's own."""
+"""The fast backend for ACKTR: closed-form gradients and statistics, and a lean environment phase."""
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from hyperrl_env.learners.acktr import ACKTRLearner
-from hyperrl_env.learners.base import RecordedPhase
-from hyperrl_env.learners.closed_form import ActorCritic
-from hyperrl_env.learners.flat import FlatParameters
-from hyperrl_env.learners.lean_rollout import collect_lean, is_lean
+from hyperrl_env.learners.closed_form import ActorCritic, Floats
+from hyperrl_env.learners.compiled import CompiledLearner, standardised, value_objective
 
 
-class CompiledACKTRLearner(ACKTRLearner):
-    """ACKTR whose environment phase takes most of what it computes at once.
+class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
+    """ACKTR whose derivatives are written out; the step is the optimiser's own."""
 
-    Rollouts of a few steps in many environments leave the environment phase most of the time. Policies
-    that are not written out in closed form collect as Stable-Baselines3 does; `compiled` tells.
-    """
+    _run_attributes: ClassVar[tuple[str, ...]] = (
+        *ACKTRLearner._run_attributes,
+        *CompiledLearner._run_attributes,
+    )
 
-    _run_attributes: ClassVar[tuple[str, ...]] = (*ACKTRLearner._run_attributes, "_actor_critic")
+    def _update_on_rollout(self) -> None:
+        policy = self._actor_critic
+        if policy is None:
+            super()._update_on_rollout()
+            return
+        self._set_up_optimizer()
+        samples = next(self.rollout_buffer.get(batch_size=None))
+        size = len(samples.advantages)
+        observations, actions = (
+            np.asarray(x, np.float32).reshape(size, -1) for x in (samples.observations, samples.actions)
+        )
+        advantages: Floats = samples.advantages.numpy()
+        if self.normalize_advantage:
+            advantages = standardised(advantages)
+        values, log_prob, entropy = policy.evaluate(observations, actions)
+        self._take_statistics(policy, size)
+        policy_loss = -float(advantages @ log_prob) / size
+        value_loss, delta_values = value_objective(values, values, samples.returns.numpy(), None)
+        policy.gradient(
+            np.float32(self.vf_coef) * delta_values, advantages / np.float32(-size), -self.ent_coef
+        )
+        gradient = self._flat.gradients
+        loss = policy_loss - self.ent_coef * entropy + self.vf_coef * value_loss
+        norm = math.sqrt(float(gradient @ gradient))
+        self._flat.share_gradients()
+        if not (math.isfinite(loss + norm) and self._step()):
+            self.updates_refused += 1
+            return
+        self.gradient_history.push(self._flat.gradient_tensor)
+        self._note(
+            loss=loss, grad_norm=norm, policy_loss=policy_loss, value_loss=value_loss, entropy_loss=-entropy
+        )
 
-    _actor_critic: ActorCritic | None
-
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        fits = ActorCritic.fits(self.policy)
-        self._actor_critic = ActorCritic(self.policy, FlatParameters(self.policy)) if fits else None
-
-    @property
-    def compiled(self) -> bool:
-        """See `InnerLearner.compiled`."""
-        return self._actor_critic is not None
-
-    def _collect(self) -> RecordedPhase:
-        if self._actor_critic is None or not is_lean(self.env):
-            return super()._collect()
-        with np.errstate(all="ignore"):
-            return collect_lean(self, self._actor_critic)
+    def _take_statistics(self, policy: ActorCritic, size: int) -> None:
+        """Those of `acktr.fisher_loss`, where they are due."""
+        self.optimizer.drop_statistics()
+        if not self.optimizer.statistics_due:
+            return
+        # d/dV of -mean (V - sample)^2 with sample = V + noise is 2 noise / B.
+        delta_values = torch.randn(size).numpy() * np.float32(2 / size)
+        delta_log_prob = np.full(size, -1 / size, np.float32)
+        for layer, inputs, derivatives in policy.layer_derivatives(delta_values, delta_log_prob):
+            self.optimizer.add_statistics(layer, [torch.from_numpy(inputs)], [torch.from_numpy(derivatives)])

@@ -36,11 +36,13 @@ class FlatParameters:
         self.values: Floats = np.empty(size, np.float32)
         self.gradients: Floats = np.zeros(size, np.float32)
         self.gradient_tensor = torch.from_numpy(self.gradients)
+        self._gradient_views: list[torch.Tensor] = []
         for name, parameter in self._parameters.items():
             view = self.view(self.values, name)
             view[...] = parameter.detach().numpy()
             parameter.data = torch.from_numpy(view)
-            parameter.grad = torch.from_numpy(self.view(self.gradients, name))
+            self._gradient_views.append(torch.from_numpy(self.view(self.gradients, name)))
+        self.share_gradients()
 
     def view(self, flat: Floats, name: str) -> Floats:
         """The part of a flat array (P,) that belongs to a parameter, in the parameter's shape."""
@@ -50,6 +52,11 @@ class FlatParameters:
                 return flat[start : start + parameter.numel()].reshape(tuple(parameter.shape))
             start += parameter.numel()
         raise KeyError(name)
+
+    def share_gradients(self) -> None:
+        """Makes the flat gradients Torch's `grad`; anew, where Torch has put its own in their place."""
+        for parameter, view in zip(self._parameters.values(), self._gradient_views, strict=True):
+            parameter.grad = view
 
     def share(self, optimizer: torch.optim.Optimizer, buffers: Mapping[str, Floats]) -> Floats:
         """Makes flat arrays the state of a Torch optimiser of these parameters.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast, overload
 
@@ -138,13 +138,17 @@ class KFAC(torch.optim.Optimizer):
     @contextmanager
     def watching(self, active: bool = True) -> Iterator[None]:
         """Keeps what layers are evaluated on inside the block, for `take_statistics`."""
-        self._calls, self._fresh = [], {}
+        self.drop_statistics()
         handles = [layer.register_forward_hook(self._watch) for layer in self._layers if active]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
+
+    def drop_statistics(self) -> None:
+        """Forgets what no step has taken in."""
+        self._calls, self._fresh = [], {}
 
     def _watch(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.requires_grad:
@@ -175,8 +179,17 @@ class KFAC(torch.optim.Optimizer):
                     if call.layer is layer and g is not None
                 ]
                 if seen:
-                    inputs, outputs = zip(*seen, strict=True)
-                    self._fresh[layer.weight] = (input_factor(layer, inputs), output_factor(layer, outputs))
+                    self.add_statistics(layer, *zip(*seen, strict=True))
+
+    def add_statistics(self, layer: Layer, inputs: Sequence[Tensor], derivatives: Sequence[Tensor]) -> None:
+        """Computes this batch's factors of one layer, for the next `step` to take in.
+
+        Args:
+            layer: A layer that has factors.
+            inputs: What it was evaluated on, as many times as it was: (B, ...) each.
+            derivatives: Of the Fisher loss with respect to its outputs: (B, ...) each.
+        """
+        self._fresh[layer.weight] = (input_factor(layer, inputs), output_factor(layer, derivatives))
 
     # ------------------------------------------------------------------ the step
 

@@ -26,6 +26,8 @@ BUFFER = (
     "advantages",
     "returns",
 )
+# Those of (nearly) equal eigenvalues are any basis of their space.
+EIGENVECTORS = {"input_vectors", "output_vectors"}
 
 
 def make(
@@ -52,11 +54,25 @@ def twins(algorithm, **kwargs):
     return eager, compiled
 
 
+def update(learner, values, seed=0):
+    """One update; ACKTR's with a given order of the rollout and given noise for its statistics."""
+    if "kl_clip" in learner.offered:
+        learner._begin_update_phase()
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+    learner.policy_update(values)
+
+
 def tensors(learner):
     state = learner.policy.optimizer.state_dict()["state"]
     return {
         **{f"policy.{n}": t for n, t in learner.policy.state_dict().items()},
-        **{f"optimizer.{i}.{n}": torch.as_tensor(t) for i, s in state.items() for n, t in s.items()},
+        **{
+            f"optimizer.{i}.{n}": torch.as_tensor(t)
+            for i, s in state.items()
+            for n, t in s.items()
+            if n not in EIGENVECTORS
+        },
         **{f"gradient.{a}.{i}": g for a in range(2) for i, g in enumerate(learner.gradient_history[a])},
     }
 
@@ -76,7 +92,9 @@ def assert_close(eager, compiled, tolerance):
     for name, tensor in expected.items():
         # Where a gradient's terms cancel (one log_std), the sum is no more exact than they are.
         scale = max(float(tensor.norm()), 1e-2 * largest[kind(name)], 1e-8)
-        assert float((tensor - found[name]).norm()) <= tolerance * scale, name
+        # A natural gradient multiplies rounding by the condition of the damped Fisher matrix.
+        condition = 100 if kind(name) == "momentum_buffer" else 1
+        assert float((tensor - found[name]).norm()) <= tolerance * scale * condition, name
 
 
 PPO_SMALL = {"n_steps": 96, "batch_size": 32, "n_epochs": 2}
@@ -96,6 +114,15 @@ POLICIES = [
     ("A2C", "Pendulum-v1", {"n_steps": 16, "ent_coef": 0.01}),
     ("A2C", "CartPole-v1", {"n_steps": 16, "ent_coef": 0.01, "normalize_advantage": True}),
     ("A2C", "CartPole-v1", {"n_steps": 16, "use_rms_prop": False}),
+    ("ACKTR", "Pendulum-v1", {"n_steps": 16}),
+    ("ACKTR", "CartPole-v1", {"n_steps": 16, "normalize_advantage": True, "weight_decay": 0.1}),
+    ("ACKTR", "CartPole-v1", {"n_steps": 16, "policy_kwargs": {"net_arch": []}}),
+    ("ACKTR", "Pendulum-v1", {"n_steps": 16, "policy_kwargs": {"net_arch": {"pi": [16], "vf": [16, 8]}}}),
+    (
+        "ACKTR",
+        "CartPole-v1",
+        {"n_steps": 16, "policy_kwargs": {"activation_fn": torch.nn.ReLU, "net_arch": [32, 16]}},
+    ),
 ]
 
 
@@ -103,7 +130,7 @@ POLICIES = [
 def test_one_update_gives_the_same_tensors(algorithm, env_id, kwargs):
     eager, compiled = twins(algorithm, env_id=env_id, **kwargs)
     for learner in (eager, compiled):
-        learner.policy_update(learner.default_values())
+        update(learner, learner.default_values())
     assert_close(eager, compiled, 1e-5)
 
 
@@ -114,11 +141,17 @@ VALUES = {
     "ent_coef": [0.0, 0.5],
     "vf_coef": [0.0, 3.0],
     "max_grad_norm": [0.01, 100.0],
+    "kl_clip": [1e-4, 1.0],
+    "damping": [0.1, 1.0],
+    "momentum": [0.0, 0.5],
+    "weight_decay": [0.0, 0.1],
+    "stats_interval": [2, 3],
+    "inversion_interval": [1, 2],
 }
 
 
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "CartPole-v1"])
-@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 @pytest.mark.parametrize("name", VALUES)
 def test_every_update_hyperparameter_does_the_same(algorithm, env_id, name):
     if name not in learner_class(algorithm, "eager").offered:
@@ -127,10 +160,10 @@ def test_every_update_hyperparameter_does_the_same(algorithm, env_id, name):
         eager, compiled = twins(
             algorithm, env_id=env_id, **(PPO_SMALL if algorithm == "PPO" else {"n_steps": 16})
         )
-        for _ in range(3 if algorithm == "PPO" else 1):
+        for seed in range(1 if algorithm == "A2C" else 3):
             for learner in (eager, compiled):
-                learner.policy_update({name: value})
-        assert_close(eager, compiled, 1e-4)
+                update(learner, {name: value}, seed)
+        assert_close(eager, compiled, 1e-3 if algorithm == "ACKTR" else 1e-4)
         assert eager.update_statistics().keys() == compiled.update_statistics().keys()
         for key, expected in eager.update_statistics().items():
             assert compiled.update_statistics()[key] == pytest.approx(expected, rel=1e-3, abs=1e-5), key
@@ -439,7 +472,7 @@ def test_discounted_sums_are_those_of_a_loop(shape):
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
 @pytest.mark.parametrize("learning_rate", [1e3, 1e38])
-@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 def test_a_step_that_would_ruin_the_policy_is_refused(algorithm, learning_rate, env_id):
     env = gym.make(
         f"HyperRL-{algorithm}-v0",
@@ -458,7 +491,8 @@ def test_a_step_that_would_ruin_the_policy_is_refused(algorithm, learning_rate, 
         assert np.isfinite(reward)
         if (terminated or truncated) and not info["run_finished"]:
             env.reset()
-    assert refused or learning_rate == 1e3
+    # ACKTR's trust region shortens every step.
+    assert refused or learning_rate == 1e3 or algorithm == "ACKTR"
 
 
 def test_a_refused_update_leaves_everything_as_it_was():
@@ -475,7 +509,7 @@ def test_a_refused_update_leaves_everything_as_it_was():
     assert all(torch.equal(tensor, before[name]) for name, tensor in tensors(learner).items())
 
 
-@pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
+@pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 @pytest.mark.parametrize("name", ["gamma", "gae_lambda", "n_steps", "n_epochs"])
 def test_every_phase_hyperparameter_acts_on_the_next_phase(algorithm, name):
     if name not in learner_class(algorithm, "eager").offered:
@@ -506,23 +540,28 @@ def test_every_phase_hyperparameter_acts_on_the_next_phase(algorithm, name):
     assert not torch.equal(some, others)
 
 
-@pytest.mark.parametrize(("algorithm", "kwargs"), [("PPO", PPO_SMALL), ("A2C", {"n_steps": 16})])
+@pytest.mark.parametrize(
+    ("algorithm", "kwargs"), [("PPO", PPO_SMALL), ("A2C", {"n_steps": 16}), ("ACKTR", {"n_steps": 16})]
+)
 def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, kwargs, tmp_path):
     """SB3's own `train()`, on the live model and on one saved and loaded, as after eager updates."""
     eager, compiled = twins(algorithm, **kwargs)
     for learner in (eager, compiled):
-        learner.policy_update({})
+        update(learner, {})
     compiled.save(tmp_path / "model.zip")
     loaded = type(eager).load(tmp_path / "model.zip")
     loaded.rollout_buffer = copy.deepcopy(eager.rollout_buffer)
     for model in (eager, compiled, loaded):
         model.set_logger(eager.logger)
         np.random.seed(1)
+        torch.manual_seed(1)
         model.train()
     assert_close(eager, compiled, 1e-4)
     a, b = (m.policy.optimizer.state_dict()["state"] for m in (eager, loaded))
     for i in a:
-        for name, tensor in a[i].items():
-            np.testing.assert_allclose(tensor, b[i][name], rtol=1e-3, atol=1e-7)
+        for name in a[i].keys() - EIGENVECTORS:
+            tensor = a[i][name]
+            rounding = 1e-4 * float(tensor.abs().max())
+            np.testing.assert_allclose(tensor, b[i][name], rtol=1e-3, atol=rounding)
     for p, q in zip(eager.policy.parameters(), loaded.policy.parameters(), strict=True):
         np.testing.assert_allclose(p.detach(), q.detach(), rtol=1e-4, atol=1e-6)
