@@ -26,9 +26,13 @@ def between(x: Floats, low: float, high: float) -> Floats:
 
 
 def standardised(x: Floats) -> Floats:
-    """Zero mean and unit (unbiased) standard deviation, as SB3 normalises advantages; (B,)."""
+    """Zero mean and unit (unbiased) standard deviation, as SB3 normalises advantages; (B,).
+
+    Of a single number NaN, as there: the update is refused.
+    """
     centred: Floats = x - x.sum() / len(x)
-    return centred / np.float32(math.sqrt(float(centred @ centred) / (len(x) - 1)) + 1e-8)
+    variance = np.float64(centred @ centred) / (len(x) - 1)
+    return centred / np.float32(np.sqrt(variance) + 1e-8)
 
 
 def value_objective(

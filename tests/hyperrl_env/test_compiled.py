@@ -1,6 +1,7 @@
 """The closed-form backend against SB3's own arithmetic, from identical states and on the same noise."""
 
 import copy
+import warnings
 
 import gymnasium as gym
 import numpy as np
@@ -493,6 +494,19 @@ def test_a_step_that_would_ruin_the_policy_is_refused(algorithm, learning_rate, 
             env.reset()
     # ACKTR's trust region shortens every step.
     assert refused or learning_rate == 1e3 or algorithm == "ACKTR"
+
+
+@pytest.mark.parametrize("algorithm", ["A2C", "ACKTR"])
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_one_advantage_cannot_be_standardised(algorithm, backend):
+    learner = make(algorithm, backend, n_envs=1, n_steps=1, normalize_advantage=True)
+    learner.environment_phase()
+    before = {name: tensor.clone() for name, tensor in learner.policy.state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*degrees of freedom")  # Torch's
+        learner.policy_update({})
+    assert learner.updates_refused == 1
+    assert all(torch.equal(tensor, before[name]) for name, tensor in learner.policy.state_dict().items())
 
 
 def test_a_refused_update_leaves_everything_as_it_was():
