@@ -509,6 +509,27 @@ def test_one_advantage_cannot_be_standardised(algorithm, backend):
     assert all(torch.equal(tensor, before[name]) for name, tensor in learner.policy.state_dict().items())
 
 
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_the_statistics_of_a_refused_update_are_forgotten(backend):
+    """Even where the next update takes none of its own."""
+
+    def factors():
+        state = learner.policy.optimizer.state_dict()["state"]
+        return [t.clone() for s in state.values() for n, t in s.items() if n.endswith("_factor")]
+
+    learner = make("ACKTR", backend, n_steps=16)
+    learner.environment_phase()
+    update(learner, {})
+    before = factors()
+    learner.rollout_buffer.advantages[:] = np.nan
+    update(learner, {}, seed=1)
+    assert learner.updates_refused == 1
+    learner.rollout_buffer.advantages[:] = 1.0
+    update(learner, {"stats_interval": 5})
+    assert learner.updates_refused == 1
+    assert all(torch.equal(a, b) for a, b in zip(factors(), before, strict=True))
+
+
 def test_a_refused_update_leaves_everything_as_it_was():
     learner = make("PPO", "compiled", **PPO_SMALL)
     learner.environment_phase()
@@ -558,7 +579,7 @@ def test_every_phase_hyperparameter_acts_on_the_next_phase(algorithm, name):
     ("algorithm", "kwargs"), [("PPO", PPO_SMALL), ("A2C", {"n_steps": 16}), ("ACKTR", {"n_steps": 16})]
 )
 def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, kwargs, tmp_path):
-    """SB3's own `train()`, on the live model and on one saved and loaded, as after eager updates."""
+    """SB3's own `train()`, on the live model and one saved and loaded, as after eager updates; and back."""
     eager, compiled = twins(algorithm, **kwargs)
     for learner in (eager, compiled):
         update(learner, {})
@@ -579,3 +600,8 @@ def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, kwargs, 
             np.testing.assert_allclose(tensor, b[i][name], rtol=1e-3, atol=rounding)
     for p, q in zip(eager.policy.parameters(), loaded.policy.parameters(), strict=True):
         np.testing.assert_allclose(p.detach(), q.detach(), rtol=1e-4, atol=1e-6)
+    for learner in (eager, compiled):
+        np.random.seed(2)
+        learner._begin_update_phase()
+        update(learner, {})
+    assert_close(eager, compiled, 1e-3)
