@@ -94,7 +94,7 @@ def assert_close(eager, compiled, tolerance):
         # Where a gradient's terms cancel (one log_std), the sum is no more exact than they are.
         scale = max(float(tensor.norm()), 1e-2 * largest[kind(name)], 1e-8)
         # A natural gradient multiplies rounding by the condition of the damped Fisher matrix.
-        condition = 100 if kind(name) == "momentum_buffer" else 1
+        condition = 20 if kind(name) == "momentum_buffer" else 1
         assert float((tensor - found[name]).norm()) <= tolerance * scale * condition, name
 
 
@@ -164,7 +164,7 @@ def test_every_update_hyperparameter_does_the_same(algorithm, env_id, name):
         for seed in range(1 if algorithm == "A2C" else 3):
             for learner in (eager, compiled):
                 update(learner, {name: value}, seed)
-        assert_close(eager, compiled, 1e-3 if algorithm == "ACKTR" else 1e-4)
+        assert_close(eager, compiled, 2e-4 if algorithm == "ACKTR" else 1e-4)
         assert eager.update_statistics().keys() == compiled.update_statistics().keys()
         for key, expected in eager.update_statistics().items():
             assert compiled.update_statistics()[key] == pytest.approx(expected, rel=1e-3, abs=1e-5), key
@@ -596,7 +596,8 @@ def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, kwargs, 
     for i in a:
         for name in a[i].keys() - EIGENVECTORS:
             tensor = a[i][name]
-            rounding = 1e-4 * float(tensor.abs().max())
+            # A natural gradient multiplies rounding; see `assert_close`.
+            rounding = 1e-4 * float(tensor.abs().max()) if algorithm == "ACKTR" else 1e-7
             np.testing.assert_allclose(tensor, b[i][name], rtol=1e-3, atol=rounding)
     for p, q in zip(eager.policy.parameters(), loaded.policy.parameters(), strict=True):
         np.testing.assert_allclose(p.detach(), q.detach(), rtol=1e-4, atol=1e-6)
