@@ -18,10 +18,12 @@ from hyperrl_lab.cli import main
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BENCHMARKS = ROOT / "benchmarks" / "README.md"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 PACKAGES = (hyperrl_env, agents, hyperrl_lab)
 # Enough for an update phase of any task; what is shown may be larger.
 MOST_ENV_STEPS = 2_048
+ATARI_ROLLOUT = 32 * 128
 
 
 def blocks(path, language):
@@ -36,6 +38,17 @@ def blocks(path, language):
 def commands(path, program):
     lines = [line for block in blocks(path, "sh") for line in block.splitlines()]
     return [line for line in lines if re.match(rf"(\.venv/bin/)?{program} ", line)]
+
+
+def shortened(command, most):
+    """The arguments of a command of the lab, with a budget of no more than so many environment steps."""
+    arguments = shlex.split(command, comments=True)[1:]
+    if "--total-env-steps" in arguments:
+        value = arguments.index("--total-env-steps") + 1
+        arguments[value] = str(min(int(arguments[value]), most))
+    elif arguments[0] == "train" and "--config" not in arguments:
+        arguments += ["--total-env-steps", str(most)]
+    return arguments
 
 
 def having(found_in, paths):
@@ -59,13 +72,14 @@ def test_the_readme_shows_python_and_commands():
 def test_the_commands_run(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for command in commands(path, "hyperrl"):
-        arguments = shlex.split(command, comments=True)[1:]
-        if "--total-env-steps" in arguments:
-            value = arguments.index("--total-env-steps") + 1
-            arguments[value] = str(min(int(arguments[value]), MOST_ENV_STEPS))
-        elif arguments[0] == "train" and "--config" not in arguments:
-            arguments += ["--total-env-steps", str(MOST_ENV_STEPS)]
-        assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
+        assert main(shortened(command, MOST_ENV_STEPS)) == 0, f"{command}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("command", commands(BENCHMARKS, "hyperrl"))
+def test_the_benchmarks_commands_run(command, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("envpool", reason="the extra envpool is not installed")
+    monkeypatch.chdir(tmp_path)
+    assert main(shortened(command, ATARI_ROLLOUT)) == 0, capsys.readouterr().err
 
 
 def targets_and_scripts(path):
@@ -75,7 +89,7 @@ def targets_and_scripts(path):
     return [command.split()[1] for command in commands(path, "make")] + scripts
 
 
-@pytest.mark.parametrize("path", having(targets_and_scripts, [*PAGES, ROOT / "benchmarks" / "README.md"]))
+@pytest.mark.parametrize("path", having(targets_and_scripts, [*PAGES, BENCHMARKS]))
 def test_targets_and_scripts_exist(path):
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for name in targets_and_scripts(path):
