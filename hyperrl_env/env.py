@@ -173,9 +173,10 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         learner_kwargs: SB3's constructor arguments, merged over the task's settings; they mean
             what they mean in SB3 (a float learning rate stays constant).
         backend: "eager": SB3's own arithmetic, to the bit. "compiled": the same updates written out
-            for MLP policies on the CPU, several times faster. It draws the same random numbers and
-            equals "eager" within float tolerance, update by update; over a run such differences
-            grow through the simulator. Other policies are trained eagerly, with a warning.
+            for MLP policies on the CPU, several times faster (ACKTR's updates less). It draws the
+            same random numbers and equals "eager" within float tolerance, update by update; over a run
+            such differences grow through the simulator. Other policies are trained eagerly, with a
+            warning.
             "auto": "compiled" where it fits.
         device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
         render_mode: None, "rgb_array" (learning curve and schedule so far as a picture), "human"

@@ -2,7 +2,7 @@
 
 For networks of two layers of 64 and minibatches of 64 samples, automatic differentiation costs many
 times the arithmetic. Here is the arithmetic alone: the layers of SB3's `MlpPolicy`, its diagonal
-Gaussian or categorical distribution, and the losses of PPO and A2C with their derivatives.
+Gaussian or categorical distribution, and their derivatives.
 """
 
 from __future__ import annotations
