@@ -1,29 +1,30 @@
-"""An MLP actor-critic's forward pass and gradient, written out in NumPy.
+"""An actor-critic's forward pass and gradient, written out in NumPy.
 
 For networks of two layers of 64 and minibatches of 64 samples, automatic differentiation costs many
 times the arithmetic. Here is the arithmetic alone: the layers of SB3's `MlpPolicy`, its diagonal
-Gaussian or categorical distribution, and their derivatives.
+Gaussian or categorical distribution, and their derivatives. A features extractor before them, as
+`CnnPolicy` has it, is left to Torch.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from stable_baselines3.common.distributions import CategoricalDistribution, DiagGaussianDistribution
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
+from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy
+from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import nn
 
+from hyperrl_env.learners.features import Features, Floats, NetworkFeatures, features_of
 from hyperrl_env.learners.flat import FlatParameters
 
-Floats = NDArray[np.float32]
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -232,13 +233,14 @@ class Categorical(Distribution):
 
 
 class ActorCritic:
-    """SB3's `MlpPolicy`, shared with it parameter by parameter.
+    """SB3's `MlpPolicy` or `CnnPolicy`, shared with it parameter by parameter.
 
     Args:
         policy: One that `fits`.
         flat: Its parameters.
 
     Attributes:
+        features: What actor and critic see of an observation.
         actor: Layers of the policy network.
         critic: Layers of the value network.
         trunk: The first layers of both, as far as their shapes agree, side by side.
@@ -247,6 +249,11 @@ class ActorCritic:
     """
 
     def __init__(self, policy: ActorCriticPolicy, flat: FlatParameters) -> None:
+        features = features_of(policy)
+        assert features is not None
+        self.features: Features = features
+        self._network = features if isinstance(features, NetworkFeatures) else None
+        self._flat = flat
         actor = [*policy.mlp_extractor.policy_net, policy.action_net]
         critic = [*policy.mlp_extractor.value_net, policy.value_net]
         self.actor, self.critic = _layers(actor, policy, flat), _layers(critic, policy, flat)
@@ -271,8 +278,8 @@ class ActorCritic:
         """Whether the policy is of the kind that is written out here."""
         extractor = policy.mlp_extractor
         return (
-            type(policy) is ActorCriticPolicy
-            and type(policy.features_extractor) is FlattenExtractor
+            type(policy) in (ActorCriticPolicy, ActorCriticCnnPolicy)
+            and features_of(policy) is not None
             and type(extractor) is MlpExtractor
             and type(policy.action_dist) in (DiagGaussianDistribution, CategoricalDistribution)
             and not policy.use_sde
@@ -281,23 +288,28 @@ class ActorCritic:
                 for net in (extractor.policy_net, extractor.value_net)
                 for module in net
             )
-            and policy.observation_space.dtype in (np.float32, np.float64)
             and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in policy.parameters())
         )
 
-    def values(self, observations: Floats) -> Floats:
+    def values(self, features: Floats) -> Floats:
         """V(s), (B,)."""
-        return forward(self.critic, observations)[-1][:, 0]
+        return forward(self.critic, features)[-1][:, 0]
 
-    def policy_output(self, observations: Floats) -> Floats:
+    def policy_output(self, features: Floats) -> Floats:
         """What the distribution is made of: means or logits, (B, out)."""
-        return forward(self.actor, observations)[-1]
+        return forward(self.actor, features)[-1]
 
-    def evaluate(self, observations: Floats, actions: Floats) -> tuple[Floats, Floats, float]:
-        """Values (B,), log-probabilities (B,) and mean entropy; keeps what `gradient` needs."""
+    def evaluate(self, rows: NDArray[Any], actions: Floats) -> tuple[Floats, Floats, float]:
+        """Values (B,), log-probabilities (B,) and mean entropy; keeps what `gradient` needs.
+
+        Args:
+            rows: Observations as `Features.rows` lays them out, (B, ...).
+            actions: (B, A).
+        """
+        features = self.features.evaluate(rows)
         shared = len(self.trunk)
-        self._trunk_activations = forward(self.trunk, observations)
-        hidden = self._trunk_activations[-1] if shared else (observations, observations)
+        self._trunk_activations = forward(self.trunk, features)
+        hidden = self._trunk_activations[-1] if shared else (features, features)
         self._actor_activations = forward(self.actor[shared:], hidden[0])
         self._critic_activations = forward(self.critic[shared:], hidden[1])
         log_prob = self.distribution.log_prob(self._actor_activations[-1], actions)
@@ -305,35 +317,52 @@ class ActorCritic:
 
     def gradient(self, delta_values: Floats, delta_log_prob: Floats, delta_mean_entropy: float) -> None:
         """Writes the flat gradient, from the loss's derivatives with respect to what `evaluate` gave."""
+        shared, network = len(self.trunk), self._network
+        if network is not None:
+            # Torch adds to what is there.
+            self._flat.share_gradients()
+            self._flat.gradients.fill(0)
+        to_input = shared > 0 or network is not None
         delta = self.distribution.gradient(delta_log_prob, delta_mean_entropy)
-        shared = len(self.trunk)
-        deltas = (
-            backward(self.actor[shared:], self._actor_activations, delta, to_input=shared > 0),
+        deltas: Sequence[Floats] | Floats = (
+            backward(self.actor[shared:], self._actor_activations, delta, to_input=to_input),
             backward(
-                self.critic[shared:], self._critic_activations, delta_values[:, None], to_input=shared > 0
+                self.critic[shared:], self._critic_activations, delta_values[:, None], to_input=to_input
             ),
         )
         if shared:
-            backward(self.trunk, self._trunk_activations, np.array(deltas), to_input=False)
+            deltas = backward(
+                self.trunk, self._trunk_activations, np.array(deltas), to_input=network is not None
+            )
+        if network is not None:
+            network.loss(deltas[0] + deltas[1]).backward()
 
     def layer_derivatives(
         self, delta_values: Floats, delta_log_prob: Floats
-    ) -> Iterator[tuple[nn.Linear, Floats, Floats]]:
-        """Every layer, its inputs (B, in), and a loss's derivatives with respect to its outputs (B, out).
+    ) -> tuple[list[tuple[nn.Linear, Floats, Floats]], Floats]:
+        """Derivatives of a loss with respect to the outputs of all layers, and to the features.
 
         Args:
             delta_values: Derivative of the loss with respect to the values that `evaluate` gave, (B,).
             delta_log_prob: Likewise of the log-probabilities.
+
+        Returns:
+            Every layer, its inputs (B, in), and the derivatives with respect to its outputs (B, out);
+            and those with respect to the features, (B, F).
         """
         # It writes the gradient of log_std, too, which `gradient` writes anew.
         ends = self.distribution.gradient(delta_log_prob, 0.0), delta_values[:, None]
         rests = self._actor_activations, self._critic_activations
         nets = zip((self.actor, self.critic), self.modules, rests, ends, strict=True)
+        found: list[tuple[nn.Linear, Floats, Floats]] = []
+        to_features = []
         for net, (layers, modules, rest, end) in enumerate(nets):
             trunk = [x if i == 0 else x[net] for i, x in enumerate(self._trunk_activations[:-1])]
             activations = [*trunk, *rest]
             derivatives = output_derivatives(layers, activations, end)
-            yield from zip(modules, activations[:-1], derivatives, strict=True)
+            found += zip(modules, activations[:-1], derivatives, strict=True)
+            to_features.append(derivatives[0] @ layers[0].weight)
+        return found, to_features[0] + to_features[1]
 
 
 def _layers(modules: Sequence[nn.Module], policy: nn.Module, flat: FlatParameters) -> list[Layer]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.base import InnerLearner, RecordedPhase
-from hyperrl_env.learners.closed_form import ActorCritic, Floats
+from hyperrl_env.learners.closed_form import ActorCritic
+from hyperrl_env.learners.features import Floats, NetworkFeatures
 from hyperrl_env.learners.flat import FlatParameters, flat_optimizer
 from hyperrl_env.learners.last_good import LastGoodState, is_plain, room
 from hyperrl_env.learners.lean_rollout import collect_lean, is_lean
@@ -63,7 +64,7 @@ class CompiledLearner(InnerLearner):
     """What the fast learners share: flat parameters, and the lean environment phase.
 
     A policy or an optimiser that is not written out in closed form is trained by SB3's own
-    arithmetic; `compiled` tells.
+    arithmetic; `compiled` tells. Of a `CnnPolicy` all but the features extractor is written out.
     """
 
     _run_attributes: ClassVar[tuple[str, ...]] = ("_flat", "_actor_critic")
@@ -92,7 +93,7 @@ class CompiledLearner(InnerLearner):
             super().policy_update(values)
 
     def _collect(self) -> RecordedPhase:
-        if self._actor_critic is None or not is_lean(self.env):
+        if self._actor_critic is None or self.env is None or not is_lean(self.env):
             return super()._collect()
         with np.errstate(all="ignore"):
             return collect_lean(self, self._actor_critic)
@@ -118,7 +119,8 @@ class FirstOrderLearner(CompiledLearner):
     @property
     def update_draws(self) -> bool:
         """See `InnerLearner.update_draws`."""
-        return not self.compiled
+        # A features extractor may have dropout.
+        return self._actor_critic is None or isinstance(self._actor_critic.features, NetworkFeatures)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `InnerLearner.load_state_dict`."""
@@ -126,13 +128,14 @@ class FirstOrderLearner(CompiledLearner):
         self._lay_out_rollout()
 
     def _lay_out_rollout(self) -> None:
-        """The rollout as float32 columns, one row per sample, for minibatches to be taken from."""
+        """The rollout as columns, one row per sample, for minibatches to be taken from."""
         if self._actor_critic is None:
             return
         buffer = self.rollout_buffer
         size = buffer.buffer_size * buffer.n_envs
-        self._rollout = {
-            "observations": np.asarray(buffer.observations, np.float32).reshape(size, -1),
+        observations = buffer.observations.reshape(size, *buffer.obs_shape)
+        self._rollout: dict[str, NDArray[Any]] = {
+            "observations": self._actor_critic.features.rows(observations),
             "actions": np.asarray(buffer.actions, np.float32).reshape(size, -1),
             **{
                 name: np.asarray(getattr(buffer, name), np.float32).reshape(size)
@@ -233,7 +236,7 @@ class CompiledA2CLearner(FirstOrderLearner, A2CLearner):
             super()._update_on_rollout()
             return
         rollout = self._rollout
-        advantages = rollout["advantages"]
+        advantages: Floats = rollout["advantages"]
         if self.normalize_advantage:
             advantages = standardised(advantages)
         values, log_prob, entropy = policy.evaluate(rollout["observations"], rollout["actions"])

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from hyperrl_env.learners.acktr import ACKTRLearner
-from hyperrl_env.learners.closed_form import ActorCritic, Floats
+from hyperrl_env.learners.closed_form import ActorCritic
 from hyperrl_env.learners.compiled import CompiledLearner, standardised, value_objective
+from hyperrl_env.learners.features import Floats, NetworkFeatures
 
 
 class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
@@ -29,14 +30,17 @@ class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
         self._set_up_optimizer()
         samples = next(self.rollout_buffer.get(batch_size=None))
         size = len(samples.advantages)
-        observations, actions = (
-            np.asarray(x, np.float32).reshape(size, -1) for x in (samples.observations, samples.actions)
-        )
+        actions = np.asarray(samples.actions, np.float32).reshape(size, -1)
         advantages: Floats = samples.advantages.numpy()
         if self.normalize_advantage:
             advantages = standardised(advantages)
-        values, log_prob, entropy = policy.evaluate(observations, actions)
-        self._take_statistics(policy, size)
+        due = self.optimizer.statistics_due
+        with self.optimizer.watching(due):
+            values, log_prob, entropy = policy.evaluate(
+                policy.features.rows(samples.observations.numpy()), actions
+            )
+        if due:
+            self._take_statistics(policy, size)
         policy_loss = -float(advantages @ log_prob) / size
         value_loss, delta_values = value_objective(values, values, samples.returns.numpy(), None)
         policy.gradient(
@@ -55,12 +59,12 @@ class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
         )
 
     def _take_statistics(self, policy: ActorCritic, size: int) -> None:
-        """Those of `acktr.fisher_loss`, where they are due."""
-        self.optimizer.drop_statistics()
-        if not self.optimizer.statistics_due:
-            return
+        """Those of `acktr.fisher_loss`."""
         # d/dV of -mean (V - sample)^2 with sample = V + noise is 2 noise / B.
         delta_values = torch.randn(size).numpy() * np.float32(2 / size)
         delta_log_prob = np.full(size, -1 / size, np.float32)
-        for layer, inputs, derivatives in policy.layer_derivatives(delta_values, delta_log_prob):
+        layers, to_features = policy.layer_derivatives(delta_values, delta_log_prob)
+        for layer, inputs, derivatives in layers:
             self.optimizer.add_statistics(layer, [torch.from_numpy(inputs)], [torch.from_numpy(derivatives)])
+        if isinstance(policy.features, NetworkFeatures):
+            self.optimizer.take_statistics(policy.features.loss(to_features))

@@ -19,18 +19,20 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, unwrap_vec_normalize
 
-from hyperrl_env.envpool_envs import EnvPoolVecEnv
+from hyperrl_env.atari import RAW_REWARD
+from hyperrl_env.envpool_envs import AtariPoolVecEnv, EnvPoolVecEnv
 from hyperrl_env.learners.base import RecordedPhase, made_finite
-from hyperrl_env.learners.closed_form import ActorCritic, Floats
+from hyperrl_env.learners.closed_form import ActorCritic
+from hyperrl_env.learners.features import Floats
 from hyperrl_env.scan import discounted_sums
 
 
-def is_lean(env: VecEnv | None) -> bool:
+def is_lean(env: VecEnv) -> bool:
     """Whether the inner environments are of the kind that `collect_lean` steps."""
     inner: Any = env.venv if type(env) is VecNormalize and env.norm_obs_keys is None else env
-    return type(inner) in _SIMULATED and isinstance(inner.observation_space, spaces.Box)
+    return isinstance(inner.observation_space, spaces.Box) and unwrap_vec_normalize(inner) is None
 
 
 class _ObservationStatistics:
@@ -121,17 +123,20 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         statistics = _ObservationStatistics(normalizer, model.n_envs)
     n_steps, n_envs, action_space = model.n_steps, model.n_envs, model.action_space
     box = action_space if isinstance(action_space, spaces.Box) else None
-    current = np.asarray(model._last_obs, np.float32)
-    observations = np.empty((n_steps, *current.shape), np.float32)
+    dtype = policy.features.dtype
+    current = np.asarray(model._last_obs, dtype)
+    observations, features = np.empty((n_steps, *current.shape), dtype), []
     actions = np.empty((n_steps, n_envs, 1 if box is None else math.prod(box.shape)), np.float32)
-    simulated = _SIMULATED[type(inner)](inner, n_steps)
-    time_limits: list[tuple[int, int, Floats]] = []
+    simulated = _SIMULATED.get(type(inner), _ByVecEnv)(inner, n_steps)
+    time_limits: list[tuple[int, int, NDArray[Any]]] = []
     finite = made_finite(current)
+    model.policy.set_training_mode(False)
 
     noise = policy.distribution.noise(n_steps, n_envs)
     for t in range(n_steps):
         observations[t] = current
-        action = policy.distribution.sample(policy.policy_output(current.reshape(n_envs, -1)), noise[t])
+        features.append(policy.features(current))
+        action = policy.distribution.sample(policy.policy_output(features[t]), noise[t])
         actions[t] = action
         if box is None:
             cut = simulated.step(t, action[:, 0].astype(np.int64))
@@ -140,8 +145,8 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
             cut = simulated.step(t, np.minimum(np.maximum(shaped, box.low), box.high))
         model.num_timesteps += n_envs
         if statistics is None:
-            current = simulated.observations.astype(np.float32)
-            time_limits += [(t, i, np.asarray(last, np.float32)) for i, last in cut]
+            current = simulated.observations.astype(dtype)
+            time_limits += [(t, i, np.asarray(last, dtype)) for i, last in cut]
         else:
             statistics.update(simulated.observations)
             current = statistics.normalise(simulated.observations)
@@ -155,15 +160,15 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         normalizer.old_obs, normalizer.old_reward = simulated.observations.copy(), rewards[-1]
         rewards = normalise_rewards(normalizer, rewards, dones)
     for t, i, last in time_limits:
-        rewards[t, i] += model.gamma * policy.values(last.reshape(1, -1))[0]
-    _fill_buffer(model, policy, observations, actions, rewards, dones, current)
+        rewards[t, i] += model.gamma * policy.values(policy.features(last[None]))[0]
+    _fill_buffer(model, policy, observations, np.concatenate(features), actions, rewards, dones, current)
     model._last_obs, model._last_episode_starts = current, dones[-1]
     assert model.ep_info_buffer is not None
     assert model.ep_success_buffer is not None
     model.ep_info_buffer.extend(simulated.episodes)
     model.ep_success_buffer.extend(simulated.successes)
     return RecordedPhase(
-        simulated.rewards,
+        simulated.raw_rewards,
         dones,
         [float(episode["r"]) for episode in simulated.episodes],
         [int(episode["l"]) for episode in simulated.episodes],
@@ -176,7 +181,8 @@ class _Simulated(ABC):
 
     Attributes:
         observations: Raw, the latest of every environment; of its new episode where one ended, (N, ...).
-        rewards: Raw, (T, N).
+        rewards: Before normalisation, (T, N).
+        raw_rewards: Before clipping, too, (T, N).
         dones: Whether an episode ended, (T, N).
         episodes: Monitor's records of the episodes that ended.
         successes: What environments with goals said at the ends of their episodes.
@@ -186,6 +192,7 @@ class _Simulated(ABC):
 
     def __init__(self, envs: VecEnv, n_steps: int) -> None:
         self.rewards: Floats = np.empty((n_steps, envs.num_envs), np.float32)
+        self.raw_rewards: Floats = np.empty_like(self.rewards)
         self.dones: NDArray[np.bool_] = np.zeros((n_steps, envs.num_envs), dtype=bool)
         self.episodes: list[dict[str, Any]] = []
         self.successes: list[Any] = []
@@ -200,6 +207,7 @@ class _OneByOne(_Simulated):
 
     def __init__(self, dummy: DummyVecEnv, n_steps: int) -> None:
         super().__init__(dummy, n_steps)
+        self.raw_rewards = self.rewards
         self._dummy = dummy
         space = dummy.observation_space
         self.observations = np.empty((dummy.num_envs, *(space.shape or ())), space.dtype)
@@ -233,34 +241,64 @@ class _Together(_Simulated):
         """See `_Simulated.step`."""
         step = self._pool.advance(actions)
         self.observations, self.rewards[t], self.dones[t] = step.observations, step.rewards, step.dones
+        self.raw_rewards[t] = step.raw_rewards
         self.episodes += step.episodes.values()
         return [(i, last) for i, last in step.last_observations.items() if step.time_limits[i]]
+
+
+class _ByVecEnv(_Simulated):
+    """Any other VecEnv, stepped as SB3 steps it; `info` says what has to be known."""
+
+    def __init__(self, envs: VecEnv, n_steps: int) -> None:
+        super().__init__(envs, n_steps)
+        self._envs = envs
+
+    def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
+        """See `_Simulated.step`."""
+        observations, self.rewards[t], self.dones[t], infos = self._envs.step(actions)
+        self.observations = cast(NDArray[Any], observations)
+        self.raw_rewards[t] = self.rewards[t]
+        cut = []
+        for i, info in enumerate(infos):
+            if RAW_REWARD in info:
+                self.raw_rewards[t, i] = info[RAW_REWARD]
+            if "episode" in info:
+                self.episodes.append(info["episode"])
+            if self.dones[t, i]:
+                if "is_success" in info:
+                    self.successes.append(info["is_success"])
+                if info.get("TimeLimit.truncated", False):
+                    cut.append((i, info["terminal_observation"]))
+        return cut
 
 
 _SIMULATED: Mapping[type[VecEnv], Callable[[Any, int], _Simulated]] = {
     DummyVecEnv: _OneByOne,
     EnvPoolVecEnv: _Together,
+    AtariPoolVecEnv: _Together,
 }
 
 
 def _fill_buffer(
     model: OnPolicyAlgorithm,
     policy: ActorCritic,
-    observations: Floats,
+    observations: NDArray[Any],
+    features: Floats,
     actions: Floats,
     rewards: Floats,
     dones: NDArray[np.bool_],
-    last_observations: Floats,
+    last_observations: NDArray[Any],
 ) -> None:
     """Values, log-probabilities and advantages of the whole phase, into SB3's rollout buffer."""
     buffer = model.rollout_buffer
     buffer.buffer_size = len(rewards)
     buffer.reset()
     shape = rewards.shape
-    flat = observations.reshape(rewards.size, -1)
-    log_probs = policy.distribution.log_prob(policy.policy_output(flat), actions.reshape(rewards.size, -1))
-    values = policy.values(flat).reshape(shape)
-    last_values = policy.values(last_observations.reshape(len(last_observations), -1))
+    log_probs = policy.distribution.log_prob(
+        policy.policy_output(features), actions.reshape(rewards.size, -1)
+    )
+    values = policy.values(features).reshape(shape)
+    last_values = policy.values(policy.features(last_observations))
     buffer.observations[:], buffer.actions[:], buffer.rewards[:] = observations, actions, rewards
     buffer.values[:], buffer.log_probs[:] = values, log_probs.reshape(shape)
     buffer.episode_starts[0] = model._last_episode_starts

@@ -2,11 +2,13 @@
 
 import copy
 import warnings
+from itertools import product
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import LinearSchedule
 from torch._dynamo.utils import counters
 
@@ -98,7 +100,66 @@ def assert_close(eager, compiled, tolerance):
         assert float((tensor - found[name]).norm()) <= tolerance * scale * condition, name
 
 
+class Pictures(gym.Env):
+    """Random pictures; where the bright bar is decides what an action is worth.
+
+    Some episodes terminate, some reach a time limit.
+    """
+
+    shape: tuple[int, ...] = (2, 36, 40)
+    action_space = gym.spaces.Discrete(3)
+
+    def __init__(self):
+        self.observation_space = gym.spaces.Box(0, 255, self.shape, np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.length = 0, int(self.np_random.integers(3, 12))
+        return self._picture(), {}
+
+    def step(self, action):
+        self.t += 1
+        reward = float(np.sum(action) * (self.bar - 1))
+        over = self.t == self.length
+        return self._picture(), reward, over and self.length % 2 == 0, over and self.length % 2 == 1, {}
+
+    def _picture(self):
+        self.bar = int(self.np_random.integers(3))
+        picture = self.np_random.integers(0, 64, self.shape, dtype=np.uint8)
+        rows = picture.swapaxes(0, 1) if self.shape[0] == 2 else picture
+        rows[12 * self.bar : 12 * (self.bar + 1)] += 128
+        return picture
+
+
+class PicturesChannelsLast(Pictures):
+    """As most simulators paint them; SB3 transposes them."""
+
+    shape = (36, 40, 2)
+
+
+class PicturesToSteer(Pictures):
+    """Continuous actions."""
+
+    action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+
+
+class Bottleneck(BaseFeaturesExtractor):
+    """A features extractor of one's own."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space, features_dim=8)
+        self.net = torch.nn.Sequential(torch.nn.Linear(observation_space.shape[0], 8), torch.nn.ELU())
+
+    def forward(self, observations):
+        return self.net(observations)
+
+
 PPO_SMALL = {"n_steps": 96, "batch_size": 32, "n_epochs": 2}
+# A convolution's Fisher matrix from few samples is far from regular: damping says how far rounding goes.
+SMALL = {"PPO": PPO_SMALL, "A2C": {"n_steps": 16}, "ACKTR": {"n_steps": 16, "damping": 1.0}}
+NATURE = {"policy": "CnnPolicy", "policy_kwargs": {"features_extractor_kwargs": {"features_dim": 16}}}
+HIDDEN = {**NATURE, "policy_kwargs": {**NATURE["policy_kwargs"], "net_arch": [8]}}
+OWN = {"policy_kwargs": {"features_extractor_class": Bottleneck}}
 POLICIES = [
     ("PPO", "Pendulum-v1", {**PPO_SMALL, "ent_coef": 0.01}),
     ("PPO", "CartPole-v1", {**PPO_SMALL, "ent_coef": 0.01}),
@@ -124,12 +185,23 @@ POLICIES = [
         "CartPole-v1",
         {"n_steps": 16, "policy_kwargs": {"activation_fn": torch.nn.ReLU, "net_arch": [32, 16]}},
     ),
+    *(
+        (algorithm, env, {**SMALL[algorithm], **policy})
+        for algorithm in ("PPO", "A2C", "ACKTR")
+        for env, policy in (
+            (Pictures, {**NATURE, "ent_coef": 0.01}),
+            (PicturesChannelsLast, HIDDEN),
+            (PicturesToSteer, NATURE),
+            ("Pendulum-v1", OWN),
+        )
+    ),
 ]
 
 
 @pytest.mark.parametrize(("algorithm", "env_id", "kwargs"), POLICIES)
 def test_one_update_gives_the_same_tensors(algorithm, env_id, kwargs):
-    eager, compiled = twins(algorithm, env_id=env_id, **kwargs)
+    eager, compiled = twins(algorithm, env_id=env_id, normalize=isinstance(env_id, str), **kwargs)
+    assert compiled.compiled
     for learner in (eager, compiled):
         update(learner, learner.default_values())
     assert_close(eager, compiled, 1e-5)
@@ -151,16 +223,15 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("env_id", ["Pendulum-v1", "CartPole-v1"])
+@pytest.mark.parametrize(("env_id", "policy"), [("Pendulum-v1", {}), ("CartPole-v1", {}), (Pictures, NATURE)])
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 @pytest.mark.parametrize("name", VALUES)
-def test_every_update_hyperparameter_does_the_same(algorithm, env_id, name):
+def test_every_update_hyperparameter_does_the_same(algorithm, env_id, policy, name):
     if name not in learner_class(algorithm, "eager").offered:
         return
     for value in VALUES[name]:
-        eager, compiled = twins(
-            algorithm, env_id=env_id, **(PPO_SMALL if algorithm == "PPO" else {"n_steps": 16})
-        )
+        settings = {**SMALL[algorithm], **policy}
+        eager, compiled = twins(algorithm, env_id=env_id, normalize=not policy, **settings)
         for seed in range(1 if algorithm == "A2C" else 3):
             for learner in (eager, compiled):
                 update(learner, {name: value}, seed)
@@ -247,10 +318,28 @@ def test_the_environment_phase_fills_the_buffer_as_sb3_does(env_id, n_steps, n_e
         for backend in ("eager", "compiled")
     ]
     assert is_lean(learners[1].env)
-    eager, compiled = learners
     with torch.no_grad():  # hoppers that fall at different times, poles that do not all fall at once
         for learner in learners:
             learner.policy.action_net.weight.mul_(30)
+    assert_equal_phases(*learners)
+
+
+@pytest.mark.parametrize("env", [Pictures, PicturesChannelsLast, PicturesToSteer])
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_the_environment_phase_on_pictures(env, n_envs):
+    learners = [
+        make("A2C", backend, env, n_envs, normalize=False, n_steps=40, **NATURE)
+        for backend in ("eager", "compiled")
+    ]
+    assert learners[1].compiled
+    assert is_lean(learners[1].env)
+    assert_equal_phases(*learners)
+
+
+def assert_equal_phases(eager, compiled):
+    """Two phases on the same noise fill the buffer, and leave everything else, in the same way."""
+    learners, n_steps, n_envs = (eager, compiled), eager.n_steps, eager.n_envs
+    normalize = eager.get_vec_normalize_env() is not None
     width = (
         eager.action_space.shape[0]
         if isinstance(eager.action_space, gym.spaces.Box)
@@ -322,13 +411,14 @@ def test_the_policy_and_its_optimiser_are_seen_by_torch_as_ever():
     )
 
 
-def run(backend, seed=0, **kwargs):
+def run(backend, seed=0, pictures=False):
+    task = {"env_fn": Pictures, "normalize": False} if pictures else {}
     env = gym.make(
-        "HyperRL-PPO-Pendulum-v0",
-        total_env_steps=1200,
+        "HyperRL-PPO-v0" if pictures else "HyperRL-PPO-Pendulum-v0",
+        total_env_steps=600 if pictures else 1200,
         backend=backend,
-        learner_kwargs={"n_steps": 200, "batch_size": 50, "n_epochs": 3},
-        **kwargs,
+        learner_kwargs={"n_steps": 200, "batch_size": 50, "n_epochs": 3, **(NATURE if pictures else {})},
+        **task,
     )
     env.action_space.seed(seed)
     obs, info = env.reset(seed=seed)
@@ -342,30 +432,37 @@ def run(backend, seed=0, **kwargs):
 
 
 @pytest.mark.parametrize(
-    "task",
+    ("task", "vec_backend"),
     [
-        *("PPO-Pendulum", "PPO-CartPole", "PPO-MountainCarContinuous"),
-        *("A2C-Pendulum", "A2C-CartPole", "ACKTR-Pendulum", "ACKTR-CartPole"),
+        *product(("PPO-Pendulum", "PPO-CartPole", "PPO-MountainCarContinuous"), ["gymnasium"]),
+        *product(("A2C-Pendulum", "A2C-CartPole", "ACKTR-Pendulum", "ACKTR-CartPole"), ["gymnasium"]),
+        *product(("PPO-Breakout", "A2C-Breakout"), ["gymnasium", "envpool"]),
     ],
 )
-def test_the_first_phases_of_a_run_follow_sb3s_arithmetic(task):
+def test_the_first_phases_of_a_run_follow_sb3s_arithmetic(task, vec_backend):
     """The same noise, minibatches and updates; only rounding differs.
 
     Simulators with contacts multiply a difference of 1e-7 to 1 within a hundred steps, so they are
     compared phase by phase on given noise instead.
     """
+    if vec_backend == "envpool":
+        pytest.importorskip("envpool", reason="the extra envpool is not installed")
+    settings = {"batch_size": 64, "n_epochs": 1} if task == "PPO-Breakout" else {}
 
     def first_phases(backend):
         env = gym.make(
             f"HyperRL-{task}-v0",
             total_env_steps=100_000,
             n_envs=2,
+            vec_backend=vec_backend,
             backend=backend,
-            learner_kwargs={"n_steps": 96},
+            device="cpu",
+            learner_kwargs={"n_steps": 96, **settings},
             decision="phase",
         )
         env.action_space.seed(0)
         env.reset(seed=0)
+        assert env.unwrapped.learner.compiled == (backend == "compiled")
         seen = []
         for _ in range(3):
             obs, reward, _, _, info = env.step(env.action_space.sample())
@@ -410,15 +507,17 @@ def test_later_phases_differ_no_more_than_two_seeds_do():
     assert 0 < between_backends < 1.5 * between_seeds
 
 
-def test_no_hyper_action_compiles_anything():
+@pytest.mark.parametrize("pictures", [False, True])
+def test_no_hyper_action_compiles_anything(pictures):
     """Any batch size and value is one and the same arithmetic."""
-    run("compiled")
+    assert run("compiled", pictures=pictures)[1].learner.compiled
     assert not counters["frames"]
     assert not counters["stats"]
 
 
-def test_same_seed_same_run_to_the_bit():
-    (a, _), (b, _), (c, _) = run("compiled"), run("compiled"), run("compiled", seed=1)
+@pytest.mark.parametrize("pictures", [False, True])
+def test_same_seed_same_run_to_the_bit(pictures):
+    (a, _), (b, _), (c, _) = (run("compiled", seed, pictures) for seed in (0, 0, 1))
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
     assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=False))
 
@@ -435,6 +534,7 @@ def test_auto_is_compiled_where_it_fits():
         {"policy_kwargs": {"optimizer_kwargs": {"amsgrad": True}}},
         {"policy_kwargs": {"optimizer_kwargs": {"weight_decay": 1e-2}}},
         {"policy_kwargs": {"optimizer_class": torch.optim.SGD}},
+        {"policy_kwargs": {**OWN["policy_kwargs"], "share_features_extractor": False}},
         {"use_sde": True},
     ],
 )
@@ -452,6 +552,34 @@ def test_what_has_no_closed_form_is_trained_by_sb3s_arithmetic(policy):
             learner.policy_update({})
     a, b = eager.policy.state_dict(), compiled.policy.state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+class Dropout(Bottleneck):
+    """Draws at every evaluation that is trained on, and at no other."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space)
+        self.net.append(torch.nn.Dropout(0.5))
+
+
+def test_an_extractor_may_draw():
+    policy = {"policy_kwargs": {"features_extractor_class": Dropout}}
+    eager, compiled = twins("PPO", env_id="CartPole-v1", **PPO_SMALL, **policy)
+    assert compiled.compiled
+    assert compiled.update_draws
+    for learner in (eager, compiled):
+        torch.manual_seed(0)
+        learner.policy_update({})
+    assert_close(eager, compiled, 1e-5)
+    eager, compiled = (
+        make("PPO", backend, "CartPole-v1", **PPO_SMALL, **policy) for backend in ("eager", "compiled")
+    )
+    for learner in (eager, compiled):
+        torch.manual_seed(0)
+        learner.environment_phase()
+    for name in BUFFER:
+        a, b = getattr(eager.rollout_buffer, name), getattr(compiled.rollout_buffer, name)
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_only_who_asks_for_compiled_is_warned_where_it_does_not_fit():
@@ -530,8 +658,9 @@ def test_the_statistics_of_a_refused_update_are_forgotten(backend):
     assert all(torch.equal(a, b) for a, b in zip(factors(), before, strict=True))
 
 
-def test_a_refused_update_leaves_everything_as_it_was():
-    learner = make("PPO", "compiled", **PPO_SMALL)
+@pytest.mark.parametrize(("env_id", "policy"), [("Pendulum-v1", {}), (Pictures, NATURE)])
+def test_a_refused_update_leaves_everything_as_it_was(env_id, policy):
+    learner = make("PPO", "compiled", env_id, normalize=not policy, **PPO_SMALL, **policy)
     learner.environment_phase()
     learner.policy_update({})
     before = {name: tensor.clone() for name, tensor in tensors(learner).items()}
@@ -575,12 +704,11 @@ def test_every_phase_hyperparameter_acts_on_the_next_phase(algorithm, name):
     assert not torch.equal(some, others)
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "kwargs"), [("PPO", PPO_SMALL), ("A2C", {"n_steps": 16}), ("ACKTR", {"n_steps": 16})]
-)
-def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, kwargs, tmp_path):
+@pytest.mark.parametrize(("env_id", "policy"), [("Pendulum-v1", {}), (Pictures, NATURE)])
+@pytest.mark.parametrize("algorithm", SMALL)
+def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, env_id, policy, tmp_path):
     """SB3's own `train()`, on the live model and one saved and loaded, as after eager updates; and back."""
-    eager, compiled = twins(algorithm, **kwargs)
+    eager, compiled = twins(algorithm, env_id=env_id, normalize=not policy, **SMALL[algorithm], **policy)
     for learner in (eager, compiled):
         update(learner, {})
     compiled.save(tmp_path / "model.zip")
