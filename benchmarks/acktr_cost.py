@@ -1,6 +1,6 @@
 """One ACKTR update against one A2C update of the same batch, on an MLP and on the Nature CNN.
 
-The MLP's also on the fast backend.
+ACKTR's on the fast backend, too.
 
 Ten updates of each at a time, so that ACKTR's inversion, every tenth update, is in the mean.
 """
@@ -59,9 +59,8 @@ def main() -> None:
             name: lambda model=model: [model.train() for _ in range(UPDATES)]
             for name, model in models.items()
         }
-        if network == "MLP":
-            envs = make_inner_envs(env, env_kwargs={}, n_envs=n_envs, normalize=False, gamma=0.99)
-            sides["compiled ACKTR"] = compiled_updates(envs)
+        envs = make_inner_envs(env, env_kwargs={}, n_envs=n_envs, normalize=False, gamma=0.99)
+        sides["compiled ACKTR"] = compiled_updates(envs)
         seconds = interleaved(sides, arguments.repetitions)
         times = ", ".join(f"{name} {value / UPDATES * 1e3:,.2f} ms" for name, value in seconds.items())
         ratio = seconds["ACKTR"] / seconds["A2C"]

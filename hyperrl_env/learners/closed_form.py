@@ -8,7 +8,6 @@ Gaussian or categorical distribution, and their derivatives. A features extracto
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -22,10 +21,9 @@ from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticP
 from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import nn
 
-from hyperrl_env.learners.features import Features, Floats, NetworkFeatures, features_of
-from hyperrl_env.learners.flat import FlatParameters
-
-LOG_2PI = float(np.log(2 * np.pi))
+from hyperrl_env.learners.distributions import Categorical, Distribution, Gaussian
+from hyperrl_env.learners.features import Features, NetworkFeatures, features_of
+from hyperrl_env.learners.flat import FlatParameters, Floats
 
 
 class Layer(NamedTuple):
@@ -120,124 +118,13 @@ def backward(
     return derivatives[0] @ layers[0].weight if to_input else derivatives[0]
 
 
-class Distribution(ABC):
-    """The policy's distribution as a function of the actor's output."""
-
-    @abstractmethod
-    def sample(self, output: Floats, noise: Floats) -> Floats:
-        """Actions (B, A) from the actor's output (B, out) and what `noise` returned for one step."""
-
-    @abstractmethod
-    def noise(self, n_steps: int, n_envs: int) -> Floats:
-        """Noise for `sample`, (T, N, width), from Torch's global generator.
-
-        Drawn a step at a time, as SB3's policies draw it: the same state gives the same noise.
-        """
-
-    @abstractmethod
-    def log_prob(self, output: Floats, actions: Floats) -> Floats:
-        """Log-probabilities (B,); keeps what `gradient` needs."""
-
-    @abstractmethod
-    def mean_entropy(self) -> float:
-        """Mean entropy at the last `log_prob`'s outputs."""
-
-    @abstractmethod
-    def gradient(self, delta_log_prob: Floats, delta_mean_entropy: float) -> Floats:
-        """Derivative of the loss with respect to the actor's output, (B, out).
-
-        Args:
-            delta_log_prob: Derivative with respect to each log-probability, (B,).
-            delta_mean_entropy: Derivative with respect to the mean entropy.
-        """
-
-
-class Gaussian(Distribution):
-    """Diagonal Gaussian with a log standard deviation that does not depend on the state."""
-
-    def __init__(self, log_std: Floats, log_std_gradient: Floats) -> None:
-        self._log_std, self._gradient = log_std, log_std_gradient
-
-    def sample(self, output: Floats, noise: Floats) -> Floats:
-        """See `Distribution.sample`."""
-        return output + np.asarray(np.exp(self._log_std) * noise, np.float32)
-
-    def noise(self, n_steps: int, n_envs: int) -> Floats:
-        """See `Distribution.noise`."""
-        return np.stack([torch.randn(n_envs, self._log_std.size).numpy() for _ in range(n_steps)])
-
-    def log_prob(self, output: Floats, actions: Floats) -> Floats:
-        """See `Distribution.log_prob`."""
-        self._inverse_std = np.exp(-self._log_std)
-        self._z = (actions - output) * self._inverse_std
-        constant = float(self._log_std.sum()) + 0.5 * LOG_2PI * self._log_std.size
-        log_prob: Floats = np.float32(-0.5) * np.einsum("ij,ij->i", self._z, self._z) - np.float32(constant)
-        return log_prob
-
-    def mean_entropy(self) -> float:
-        """See `Distribution.mean_entropy`."""
-        return float(self._log_std.sum()) + 0.5 * (1 + LOG_2PI) * self._log_std.size
-
-    def gradient(self, delta_log_prob: Floats, delta_mean_entropy: float) -> Floats:
-        """See `Distribution.gradient`."""
-        # d log p / d log_std = z^2 - 1, d log p / d mean = z / std, d entropy / d log_std = 1.
-        scaled = delta_log_prob[:, None] * self._z
-        np.einsum("ij,ij->j", scaled, self._z, out=self._gradient)
-        self._gradient += delta_mean_entropy - delta_log_prob.sum()
-        delta: Floats = scaled * self._inverse_std
-        return delta
-
-
-class Categorical(Distribution):
-    """Softmax over the actor's output."""
-
-    def __init__(self, n_actions: int) -> None:
-        self._n_actions = n_actions
-
-    def sample(self, output: Floats, noise: Floats) -> Floats:
-        """See `Distribution.sample`."""
-        # Gumbel-max: the arg max of logits plus Gumbel noise is a sample of the softmax.
-        choices: Floats = np.argmax(output + noise, axis=1).astype(np.float32)
-        return choices[:, None]
-
-    def noise(self, n_steps: int, n_envs: int) -> Floats:
-        """See `Distribution.noise`."""
-        # Torch samples by the arg max of p / q with q exponential; -log q is Gumbel.
-        q = [torch.empty(n_envs, self._n_actions).exponential_().numpy() for _ in range(n_steps)]
-        gumbel: Floats = -np.log(np.stack(q))
-        return gumbel
-
-    def log_prob(self, output: Floats, actions: Floats) -> Floats:
-        """See `Distribution.log_prob`."""
-        shifted = output - output.max(axis=1, keepdims=True)
-        self._log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        self._p = np.exp(self._log_p)
-        self._chosen = (np.arange(len(output)), actions.reshape(-1).astype(np.intp))
-        chosen: Floats = self._log_p[self._chosen]
-        return chosen
-
-    def mean_entropy(self) -> float:
-        """See `Distribution.mean_entropy`."""
-        self._entropy = -np.einsum("ij,ij->i", self._p, self._log_p)
-        return float(self._entropy.mean())
-
-    def gradient(self, delta_log_prob: Floats, delta_mean_entropy: float) -> Floats:
-        """See `Distribution.gradient`."""
-        # d log p_a / d z = 1_a - p, d entropy / d z = -p (log p + entropy).
-        delta: Floats = -delta_log_prob[:, None] * self._p
-        delta[self._chosen] += delta_log_prob
-        if delta_mean_entropy:
-            share = delta_mean_entropy / len(delta)
-            delta -= np.float32(share) * self._p * (self._log_p + self._entropy[:, None])
-        return delta
-
-
 class ActorCritic:
     """SB3's `MlpPolicy` or `CnnPolicy`, shared with it parameter by parameter.
 
     Args:
         policy: One that `fits`.
         flat: Its parameters.
+        at_once: Samples that a CNN evaluates at one time; None for all.
 
     Attributes:
         features: What actor and critic see of an observation.
@@ -248,8 +135,8 @@ class ActorCritic:
         distribution: The policy's distribution.
     """
 
-    def __init__(self, policy: ActorCriticPolicy, flat: FlatParameters) -> None:
-        features = features_of(policy)
+    def __init__(self, policy: ActorCriticPolicy, flat: FlatParameters, at_once: int | None) -> None:
+        features = features_of(policy, at_once)
         assert features is not None
         self.features: Features = features
         self._network = features if isinstance(features, NetworkFeatures) else None
@@ -317,7 +204,8 @@ class ActorCritic:
 
     def gradient(self, delta_values: Floats, delta_log_prob: Floats, delta_mean_entropy: float) -> None:
         """Writes the flat gradient, from the loss's derivatives with respect to what `evaluate` gave."""
-        shared, network = len(self.trunk), self._network
+        shared = len(self.trunk)
+        network = self._network if self._network is not None and self._network.learn else None
         if network is not None:
             # Torch adds to what is there.
             self._flat.share_gradients()

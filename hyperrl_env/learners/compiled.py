@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.base import InnerLearner, RecordedPhase
 from hyperrl_env.learners.closed_form import ActorCritic
-from hyperrl_env.learners.features import Floats, NetworkFeatures
-from hyperrl_env.learners.flat import FlatParameters, flat_optimizer
+from hyperrl_env.learners.features import NetworkFeatures
+from hyperrl_env.learners.flat import FlatParameters, Floats, flat_optimizer
 from hyperrl_env.learners.last_good import LastGoodState, is_plain, room
 from hyperrl_env.learners.lean_rollout import collect_lean, is_lean
 from hyperrl_env.learners.ppo import PPOLearner
@@ -68,6 +68,7 @@ class CompiledLearner(InnerLearner):
     """
 
     _run_attributes: ClassVar[tuple[str, ...]] = ("_flat", "_actor_critic")
+    _at_once: ClassVar[int | None] = 256
 
     _actor_critic: ActorCritic | None
 
@@ -76,7 +77,7 @@ class CompiledLearner(InnerLearner):
         self._actor_critic = None
         if self._has_closed_form():
             self._flat = FlatParameters(self.policy)
-            self._actor_critic = ActorCritic(self.policy, self._flat)
+            self._actor_critic = ActorCritic(self.policy, self._flat, self._at_once)
 
     def _has_closed_form(self) -> bool:
         return ActorCritic.fits(self.policy)

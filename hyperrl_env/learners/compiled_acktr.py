@@ -11,7 +11,8 @@ import torch
 from hyperrl_env.learners.acktr import ACKTRLearner
 from hyperrl_env.learners.closed_form import ActorCritic
 from hyperrl_env.learners.compiled import CompiledLearner, standardised, value_objective
-from hyperrl_env.learners.features import Floats, NetworkFeatures
+from hyperrl_env.learners.features import NetworkFeatures
+from hyperrl_env.learners.flat import Floats
 
 
 class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
@@ -21,6 +22,8 @@ class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
         *ACKTRLearner._run_attributes,
         *CompiledLearner._run_attributes,
     )
+    # A factor is a mean over the samples that a layer is evaluated on at one time.
+    _at_once: ClassVar[int | None] = None
 
     def _update_on_rollout(self) -> None:
         policy = self._actor_critic

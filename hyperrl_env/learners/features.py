@@ -11,10 +11,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from torch import Tensor
 
-Floats = NDArray[np.float32]
+from hyperrl_env.learners.flat import Floats
 
 
 class Features(ABC):
@@ -65,11 +65,15 @@ class NetworkFeatures(Features):
 
     Args:
         policy: Its extractor is shared by actor and critic.
+        at_once: Samples that the Nature CNN evaluates at one time where it trains; None for all. What
+            256 need comes from memory that has been used before, what more need from new pages, which
+            take a tenth of an update's time. Another extractor may see a batch as a whole.
     """
 
-    def __init__(self, policy: ActorCriticPolicy) -> None:
+    def __init__(self, policy: ActorCriticPolicy, at_once: int | None) -> None:
         self._policy = policy
-        self._images = policy.normalize_images and is_image_space(policy.observation_space)
+        self._at_once = at_once if type(policy.features_extractor) is NatureCNN else None
+        self._images = _are_scaled(policy)
         self._scaled: Floats = np.empty(0, np.float32)
         self.dtype = np.dtype(policy.observation_space.dtype)
 
@@ -87,7 +91,8 @@ class NetworkFeatures(Features):
     def evaluate(self, rows: NDArray[Any]) -> Floats:
         """See `Features.evaluate`; keeps what `loss` needs."""
         with torch.enable_grad():
-            self._features: Tensor = self._policy.features_extractor(self._input(rows))
+            parts = self._input(rows).split(self._at_once or len(rows))
+            self._features = torch.cat([self._policy.features_extractor(part) for part in parts])
         features: Floats = self._features.detach().numpy()
         return features
 
@@ -97,20 +102,33 @@ class NetworkFeatures(Features):
             return torch.as_tensor(rows).float()
         if len(self._scaled) < len(rows):
             self._scaled = np.empty(rows.shape, np.float32)
-        # The same memory every time: new pages at every update take a tenth of its time.
         scaled = np.divide(rows, np.float32(255), out=self._scaled[: len(rows)])
         return torch.from_numpy(scaled).movedim(-1, 1)
+
+    @property
+    def learn(self) -> bool:
+        """Whether the network that gave the features last evaluated is trained."""
+        return self._features.requires_grad
 
     def loss(self, derivative: Floats) -> Tensor:
         """A loss, a scalar, with this derivative (B, F) with respect to the features last evaluated."""
         return (self._features * torch.from_numpy(derivative)).sum()
 
 
-def features_of(policy: ActorCriticPolicy) -> Features | None:
-    """What stands before a policy's actor and critic; None where it is of another kind."""
-    space = policy.observation_space
-    if not isinstance(space, spaces.Box):
+def features_of(policy: ActorCriticPolicy, at_once: int | None = None) -> Features | None:
+    """What stands before a policy's actor and critic; None where it is of another kind.
+
+    Args:
+        policy: The policy.
+        at_once: See `NetworkFeatures`.
+    """
+    if not isinstance(policy.observation_space, spaces.Box):
         return None
-    if type(policy.features_extractor) is FlattenExtractor and space.dtype in (np.float32, np.float64):
-        return FlatFeatures()
-    return NetworkFeatures(policy) if policy.share_features_extractor else None
+    if type(policy.features_extractor) is FlattenExtractor:
+        return None if _are_scaled(policy) else FlatFeatures()
+    return NetworkFeatures(policy, at_once) if policy.share_features_extractor else None
+
+
+def _are_scaled(policy: ActorCriticPolicy) -> bool:
+    """Whether observations are images, which SB3 scales to [0, 1]."""
+    return policy.normalize_images and is_image_space(policy.observation_space)

@@ -56,7 +56,7 @@ class FlatParameters:
     def share_gradients(self) -> None:
         """Makes the flat gradients Torch's `grad`; anew, where Torch has put its own in their place."""
         for parameter, view in zip(self._parameters.values(), self._gradient_views, strict=True):
-            parameter.grad = view
+            parameter.grad = view if parameter.requires_grad else None
 
     def share(self, optimizer: torch.optim.Optimizer, buffers: Mapping[str, Floats]) -> Floats:
         """Makes flat arrays the state of a Torch optimiser of these parameters.

@@ -10,8 +10,6 @@ them.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -19,13 +17,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
 
-from hyperrl_env.atari import RAW_REWARD
-from hyperrl_env.envpool_envs import AtariPoolVecEnv, EnvPoolVecEnv
 from hyperrl_env.learners.base import RecordedPhase, made_finite
 from hyperrl_env.learners.closed_form import ActorCritic
-from hyperrl_env.learners.features import Floats
+from hyperrl_env.learners.flat import Floats
+from hyperrl_env.learners.simulated import simulated
 from hyperrl_env.scan import discounted_sums
 
 
@@ -127,7 +124,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     current = np.asarray(model._last_obs, dtype)
     observations, features = np.empty((n_steps, *current.shape), dtype), []
     actions = np.empty((n_steps, n_envs, 1 if box is None else math.prod(box.shape)), np.float32)
-    simulated = _SIMULATED.get(type(inner), _ByVecEnv)(inner, n_steps)
+    envs = simulated(inner, n_steps)
     time_limits: list[tuple[int, int, NDArray[Any]]] = []
     finite = made_finite(current)
     model.policy.set_training_mode(False)
@@ -139,25 +136,25 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         action = policy.distribution.sample(policy.policy_output(features[t]), noise[t])
         actions[t] = action
         if box is None:
-            cut = simulated.step(t, action[:, 0].astype(np.int64))
+            cut = envs.step(t, action[:, 0].astype(np.int64))
         else:
             shaped = action.reshape(n_envs, *box.shape)
-            cut = simulated.step(t, np.minimum(np.maximum(shaped, box.low), box.high))
+            cut = envs.step(t, np.minimum(np.maximum(shaped, box.low), box.high))
         model.num_timesteps += n_envs
         if statistics is None:
-            current = simulated.observations.astype(dtype)
+            current = envs.observations.astype(dtype)
             time_limits += [(t, i, np.asarray(last, dtype)) for i, last in cut]
         else:
-            statistics.update(simulated.observations)
-            current = statistics.normalise(simulated.observations)
+            statistics.update(envs.observations)
+            current = statistics.normalise(envs.observations)
             time_limits += [(t, i, statistics.normalise(last)) for i, last in cut]
         # A sum takes half the time of looking at every number; that of huge ones can overflow.
         if not math.isfinite(current.sum()):
             finite &= made_finite(current)
 
-    rewards, dones = simulated.rewards.copy(), simulated.dones
+    rewards, dones = envs.rewards.copy(), envs.dones
     if normalizer is not None:
-        normalizer.old_obs, normalizer.old_reward = simulated.observations.copy(), rewards[-1]
+        normalizer.old_obs, normalizer.old_reward = envs.observations.copy(), rewards[-1]
         rewards = normalise_rewards(normalizer, rewards, dones)
     for t, i, last in time_limits:
         rewards[t, i] += model.gamma * policy.values(policy.features(last[None]))[0]
@@ -165,118 +162,15 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     model._last_obs, model._last_episode_starts = current, dones[-1]
     assert model.ep_info_buffer is not None
     assert model.ep_success_buffer is not None
-    model.ep_info_buffer.extend(simulated.episodes)
-    model.ep_success_buffer.extend(simulated.successes)
+    model.ep_info_buffer.extend(envs.episodes)
+    model.ep_success_buffer.extend(envs.successes)
     return RecordedPhase(
-        simulated.raw_rewards,
+        envs.raw_rewards,
         dones,
-        [float(episode["r"]) for episode in simulated.episodes],
-        [int(episode["l"]) for episode in simulated.episodes],
+        [float(episode["r"]) for episode in envs.episodes],
+        [int(episode["l"]) for episode in envs.episodes],
         finite,
     )
-
-
-class _Simulated(ABC):
-    """Steps the simulators without SB3's overhead, and keeps what they say.
-
-    Attributes:
-        observations: Raw, the latest of every environment; of its new episode where one ended, (N, ...).
-        rewards: Before normalisation, (T, N).
-        raw_rewards: Before clipping, too, (T, N).
-        dones: Whether an episode ended, (T, N).
-        episodes: Monitor's records of the episodes that ended.
-        successes: What environments with goals said at the ends of their episodes.
-    """
-
-    observations: NDArray[Any]
-
-    def __init__(self, envs: VecEnv, n_steps: int) -> None:
-        self.rewards: Floats = np.empty((n_steps, envs.num_envs), np.float32)
-        self.raw_rewards: Floats = np.empty_like(self.rewards)
-        self.dones: NDArray[np.bool_] = np.zeros((n_steps, envs.num_envs), dtype=bool)
-        self.episodes: list[dict[str, Any]] = []
-        self.successes: list[Any] = []
-
-    @abstractmethod
-    def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
-        """Step t of every environment; returns those that a time limit cut, with their last observations."""
-
-
-class _OneByOne(_Simulated):
-    """The environments in a DummyVecEnv, stepped directly."""
-
-    def __init__(self, dummy: DummyVecEnv, n_steps: int) -> None:
-        super().__init__(dummy, n_steps)
-        self.raw_rewards = self.rewards
-        self._dummy = dummy
-        space = dummy.observation_space
-        self.observations = np.empty((dummy.num_envs, *(space.shape or ())), space.dtype)
-
-    def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
-        """See `_Simulated.step`."""
-        cut = []
-        for i, env in enumerate(self._dummy.envs):
-            observation, self.rewards[t, i], terminated, truncated, info = env.step(actions[i])
-            if terminated or truncated:
-                self.dones[t, i] = True
-                if "episode" in info:
-                    self.episodes.append(info["episode"])
-                if "is_success" in info:
-                    self.successes.append(info["is_success"])
-                if truncated and not terminated:
-                    cut.append((i, observation))
-                observation, self._dummy.reset_infos[i] = env.reset()
-            self.observations[i] = observation
-        return cut
-
-
-class _Together(_Simulated):
-    """A pool, stepped without an info per environment."""
-
-    def __init__(self, pool: EnvPoolVecEnv, n_steps: int) -> None:
-        super().__init__(pool, n_steps)
-        self._pool = pool
-
-    def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
-        """See `_Simulated.step`."""
-        step = self._pool.advance(actions)
-        self.observations, self.rewards[t], self.dones[t] = step.observations, step.rewards, step.dones
-        self.raw_rewards[t] = step.raw_rewards
-        self.episodes += step.episodes.values()
-        return [(i, last) for i, last in step.last_observations.items() if step.time_limits[i]]
-
-
-class _ByVecEnv(_Simulated):
-    """Any other VecEnv, stepped as SB3 steps it; `info` says what has to be known."""
-
-    def __init__(self, envs: VecEnv, n_steps: int) -> None:
-        super().__init__(envs, n_steps)
-        self._envs = envs
-
-    def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
-        """See `_Simulated.step`."""
-        observations, self.rewards[t], self.dones[t], infos = self._envs.step(actions)
-        self.observations = cast(NDArray[Any], observations)
-        self.raw_rewards[t] = self.rewards[t]
-        cut = []
-        for i, info in enumerate(infos):
-            if RAW_REWARD in info:
-                self.raw_rewards[t, i] = info[RAW_REWARD]
-            if "episode" in info:
-                self.episodes.append(info["episode"])
-            if self.dones[t, i]:
-                if "is_success" in info:
-                    self.successes.append(info["is_success"])
-                if info.get("TimeLimit.truncated", False):
-                    cut.append((i, info["terminal_observation"]))
-        return cut
-
-
-_SIMULATED: Mapping[type[VecEnv], Callable[[Any, int], _Simulated]] = {
-    DummyVecEnv: _OneByOne,
-    EnvPoolVecEnv: _Together,
-    AtariPoolVecEnv: _Together,
-}
 
 
 def _fill_buffer(
