@@ -205,7 +205,7 @@ class ActorCritic:
     def gradient(self, delta_values: Floats, delta_log_prob: Floats, delta_mean_entropy: float) -> None:
         """Writes the flat gradient, from the loss's derivatives with respect to what `evaluate` gave."""
         shared = len(self.trunk)
-        network = self._network if self._network is not None and self._network.learn else None
+        network = self._network if self._network is not None and self._network.is_trained else None
         if network is not None:
             # Torch adds to what is there.
             self._flat.share_gradients()

@@ -106,7 +106,7 @@ class NetworkFeatures(Features):
         return torch.from_numpy(scaled).movedim(-1, 1)
 
     @property
-    def learn(self) -> bool:
+    def is_trained(self) -> bool:
         """Whether the network that gave the features last evaluated is trained."""
         return self._features.requires_grad
 
