@@ -35,7 +35,13 @@ TASKS = {
     "a2c mujoco": ("HyperRL-A2C-Hopper-v0", {**A2C, "learning_episode_phases": None}),
 }
 AGENTS = {
-    "epgt": {"write_interval": 1, "vae_probability": 1.0, "vae_batch_size": 2, "vae_hidden": 8},
+    "epgt": {
+        "write_interval": 1,
+        "vae_probability": 1.0,
+        "vae_batch_size": 2,
+        "vae_hidden": 8,
+        "vae_buffer_size": 8,
+    },
     "random": {},
     "dqn": {"learning_starts": 3, "buffer_size": 50},
 }
