@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from stable_baselines3.common.distributions import CategoricalDistribution, DiagGaussianDistribution
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy
@@ -24,98 +23,7 @@ from torch import nn
 from hyperrl_env.learners.distributions import Categorical, Distribution, Gaussian
 from hyperrl_env.learners.features import Features, NetworkFeatures, features_of
 from hyperrl_env.learners.flat import FlatParameters, Floats
-
-
-class Layer(NamedTuple):
-    """A linear layer and the activation after it; or two such layers of equal shape, side by side.
-
-    Attributes:
-        weight: (out, in), a view of the flat parameters; (2, out, in) of two layers.
-        bias: (out,), likewise; (2, 1, out).
-        weight_gradient: As weight, a view of the flat gradients.
-        bias_gradient: (out,), likewise; (2, out).
-        activation: "tanh", "relu", or "" for none.
-    """
-
-    weight: Floats
-    bias: Floats
-    weight_gradient: Floats
-    bias_gradient: Floats
-    activation: str
-
-
-def side_by_side(a: Layer, b: Layer) -> Layer:
-    """Two layers of equal shape as one, which takes half the calls; views of the same memory."""
-    weight, bias, weight_gradient, bias_gradient = (
-        # The distance in memory is the stride from one layer to the other.
-        as_strided(x, (2, *x.shape), (y.ctypes.data - x.ctypes.data, *x.strides))
-        for x, y in zip(a[:4], b[:4], strict=True)
-    )
-    return Layer(weight, bias[:, None], weight_gradient, bias_gradient, a.activation)
-
-
-def forward(layers: Sequence[Layer], x: Floats) -> list[Floats]:
-    """The inputs of all layers and the last one's output; x is (B, in) or, for each of two, (2, B, in)."""
-    activations = [x]
-    for layer in layers:
-        x = x @ layer.weight.swapaxes(-1, -2)
-        x += layer.bias
-        if layer.activation == "tanh":
-            np.tanh(x, out=x)
-        elif layer.activation == "relu":
-            np.maximum(x, 0, out=x)
-        activations.append(x)
-    return activations
-
-
-def output_derivatives(layers: Sequence[Layer], activations: Sequence[Floats], delta: Floats) -> list[Floats]:
-    """Derivatives of the loss with respect to every layer's output before its activation.
-
-    Args:
-        layers: The network.
-        activations: What `forward` returned.
-        delta: Derivative of the loss with respect to the last layer's output, in its shape.
-
-    Returns:
-        One for each layer, in the shape of its output.
-    """
-    derivatives = []
-    for i in range(len(layers) - 1, -1, -1):
-        layer, y = layers[i], activations[i + 1]
-        if layer.activation == "tanh":
-            slope = y * y
-            np.subtract(1, slope, out=slope)
-            slope *= delta
-            delta = slope
-        elif layer.activation == "relu":
-            delta = delta * (y > 0)
-        derivatives.append(delta)
-        if i:
-            delta = delta @ layer.weight
-    return derivatives[::-1]
-
-
-def backward(
-    layers: Sequence[Layer], activations: Sequence[Floats], delta: Floats, *, to_input: bool
-) -> Floats:
-    """Writes the gradients of all layers.
-
-    Args:
-        layers: The network.
-        activations: What `forward` returned.
-        delta: Derivative of the loss with respect to the last layer's output, in its shape.
-        to_input: Whether the derivative with respect to the network's input is wanted.
-
-    Returns:
-        That derivative; where it is not wanted, the one before the first layer's product.
-    """
-    ones = np.ones(delta.shape[-2], np.float32)
-    derivatives = output_derivatives(layers, activations, delta)
-    for layer, x, derivative in zip(layers, activations, derivatives, strict=False):
-        np.matmul(derivative.swapaxes(-1, -2), x, out=layer.weight_gradient)
-        # A product with ones: half the time of a sum.
-        np.matmul(ones, derivative, out=layer.bias_gradient)
-    return derivatives[0] @ layers[0].weight if to_input else derivatives[0]
+from hyperrl_env.learners.layers import Layer, backward, forward, output_derivatives, side_by_side
 
 
 class ActorCritic:
