@@ -162,3 +162,24 @@ class HyperStateProjector(nn.Module):
             # Finite weights overflow float32 only beyond 1e37; clamp rather than hand out infinity.
             np.nan_to_num(state, copy=False)
         return state
+
+    def write_gradient(
+        self, matrices: Sequence[Sequence[NDArray[np.float32]]], derivatives: NDArray[np.float32]
+    ) -> None:
+        """Writes the gradient of a loss with respect to C, as `forward` and autograd would.
+
+        dL/dC_m^n is the sum of (W_m^n)^T dL/d(W_m^n C_m^n) over the hyper-states.
+
+        Args:
+            matrices: The W_m^n of B hyper-states.
+            derivatives: Of the loss with respect to these hyper-states, (B, state_size).
+        """
+        start = 0
+        for i, c in enumerate(self.maps):
+            rows = matrices[0][i].shape[0]
+            end = start + rows * c.shape[1]
+            of_products = derivatives[:, start:end].reshape(len(matrices), rows, -1)
+            # Several times as fast as its transpose, whose result is a narrow one.
+            parts = [d.T @ state[i] for d, state in zip(of_products, matrices, strict=True)]
+            c.grad = torch.from_numpy(np.ascontiguousarray(np.sum(parts, axis=0).T))
+            start = end

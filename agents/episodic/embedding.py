@@ -1,8 +1,7 @@
 """Memory keys: embeddings phi of the hyper-state.
 
 The VAE learns the projection C (Eq. 2), encoder and decoder together, online, by reconstructing
-standardised hyper-states (Le et al., AAAI 2022, "Learning to represent hyper-state and memory key";
-Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, for the evidence lower bound).
+standardised hyper-states (Le et al., AAAI 2022, "Learning to represent hyper-state and memory key").
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from torch import Tensor, nn
+from torch import Tensor
 
+from agents.episodic.vae import VAE
 from hyperrl_env.hyper_state import HyperStateProjector
+from hyperrl_env.learners.flat import Floats
 from hyperrl_env.randomness import RandomState
 
 # Standardised features are clipped here, as VecNormalize does: a feature that has hardly moved yet
@@ -43,7 +43,7 @@ class Embedding(ABC):
         self._statistics = RunningMeanStd(shape=(state_size,))
         self._set_scale()
 
-    def update_statistics(self, observations: NDArray[np.float32]) -> None:
+    def update_statistics(self, observations: Floats) -> None:
         """Takes hyper-states (B, D) into the running mean and spread."""
         self._statistics.update(observations)
         self._set_scale()
@@ -52,17 +52,17 @@ class Embedding(ABC):
         self._mean = self._statistics.mean.astype(np.float32)
         self._spread = np.sqrt(self._statistics.var + 1e-8).astype(np.float32)
 
-    def standardise(self, states: Tensor) -> Tensor:
-        """Zero mean and unit spread per feature, clipped; (..., D) to (..., D), differentiable."""
-        mean, spread = torch.from_numpy(self._mean), torch.from_numpy(self._spread)
-        return torch.clamp((states - mean) / spread, -CLIP, CLIP)
+    def standardise(self, states: Floats) -> Floats:
+        """Zero mean and unit spread per feature, clipped; (..., D) to (..., D)."""
+        standardised: Floats = np.clip((states - self._mean) / self._spread, -CLIP, CLIP)
+        return standardised
 
-    def keys(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    def keys(self, observations: Floats) -> Floats:
         """Keys (B, key_dim) of hyper-states (B, D)."""
-        return self._embed(np.clip((observations - self._mean) / self._spread, -CLIP, CLIP))
+        return self._embed(self.standardise(observations))
 
     @abstractmethod
-    def _embed(self, standardised: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _embed(self, standardised: Floats) -> Floats:
         """Maps standardised hyper-states (B, D) to keys (B, key_dim)."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -85,48 +85,9 @@ class RandomEmbedding(Embedding):
         generator = torch.Generator().manual_seed(seed)
         self._map = (torch.randn(state_size, key_dim, generator=generator) / key_dim**0.5).numpy()
 
-    def _embed(self, standardised: NDArray[np.float32]) -> NDArray[np.float32]:
-        keys: NDArray[np.float32] = standardised @ self._map
+    def _embed(self, standardised: Floats) -> Floats:
+        keys: Floats = standardised @ self._map
         return keys
-
-
-def evidence_lower_bound(target: Tensor, reconstruction: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    """ELBO of a VAE with unit-variance Gaussian likelihood and standard normal prior, up to a constant.
-
-    Args:
-        target: (B, D).
-        reconstruction: (B, D).
-        mean: Of the approximate posterior, (B, K).
-        log_var: Its log-variance, (B, K).
-
-    Returns:
-        The mean over the batch of log p(x | z) - KL(q(z | x) || N(0, 1)), a scalar.
-    """
-    log_likelihood = -0.5 * (target - reconstruction).square().sum(-1)
-    kl = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(-1)
-    return (log_likelihood - kl).mean()
-
-
-class VAE(nn.Module):
-    """Encoder D -> hidden -> 2K, decoder mirrored, tanh between.
-
-    Args:
-        state_size: D.
-        latent_dim: K.
-        hidden: Width of the hidden layer.
-    """
-
-    def __init__(self, state_size: int, latent_dim: int, hidden: int) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(
-            nn.Linear(state_size, hidden), nn.Tanh(), nn.Linear(hidden, 2 * latent_dim)
-        )
-        self.decoder = nn.Sequential(nn.Linear(latent_dim, hidden), nn.Tanh(), nn.Linear(hidden, state_size))
-
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, (..., K) each, of the approximate posterior of x, (..., D)."""
-        mean, log_var = self.encoder(x).chunk(2, dim=-1)
-        return mean, log_var
 
 
 class VAEEmbedding(Embedding):
@@ -158,10 +119,6 @@ class VAEEmbedding(Embedding):
         self.batch_size = batch_size
         with RandomState(seed).swapped_in():
             self.vae = VAE(projector.state_size, key_dim, hidden)
-        # The way to the posterior's mean, in memory that Torch trains: NumPy multiplies one vector by
-        # the large first matrix in half of Torch's time.
-        w1, b1, w2, b2 = (parameter.numpy(force=True) for parameter in self.vae.encoder.parameters())
-        self._encoder = w1, b1, w2[:key_dim], b2[:key_dim]
         self._generator = torch.Generator().manual_seed(seed)
         parameters = [*self.vae.parameters(), *projector.parameters()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
@@ -171,10 +128,8 @@ class VAEEmbedding(Embedding):
         """Keeps the raw tensors behind a hyper-state (`hyper_state_tensors`) to train on."""
         self._buffer.append((matrices, position))
 
-    def _embed(self, standardised: NDArray[np.float32]) -> NDArray[np.float32]:
-        w1, b1, w2, b2 = self._encoder
-        mean: NDArray[np.float32] = np.tanh(standardised @ w1.T + b1) @ w2.T + b2
-        return mean
+    def _embed(self, standardised: Floats) -> Floats:
+        return self.vae.means(standardised)
 
     def train_step(self) -> float | None:
         """One Adam step on a batch of remembered hyper-states, C included.
@@ -187,18 +142,16 @@ class VAEEmbedding(Embedding):
             return None
         chosen = torch.randperm(len(self._buffer), generator=self._generator)[: self.batch_size]
         batch = [self._buffer[int(i)] for i in chosen]
-        matrices = [torch.stack(column) for column in zip(*(m for m, _ in batch), strict=True)]
-        positions = torch.tensor([[position] for _, position in batch])
-        x = self.standardise(self.projector(matrices, positions))
-        mean, log_var = self.vae.encode(x)
-        noise = torch.randn(mean.shape, generator=self._generator)
-        reconstruction = self.vae.decoder(mean + noise * (0.5 * log_var).exp())
-        # The target is detached: C is to serve the code, not to make itself easy to reconstruct.
-        target = x.detach()
-        self._optimizer.zero_grad()
-        (-evidence_lower_bound(target, reconstruction, mean, log_var)).backward()
+        matrices = [[matrix.numpy() for matrix in tensors] for tensors, _ in batch]
+        positions = [position for _, position in batch]
+        x = self.standardise(np.stack(list(map(self.projector.observation, matrices, positions))))
+        noise = torch.randn((len(x), self.key_dim), generator=self._generator).numpy()
+        # C is to serve the code, not to make itself easy to reconstruct: it learns through x as the
+        # encoder's input alone.
+        reconstruction, derivatives = self.vae.write_gradient(x, noise)
+        self.projector.write_gradient(matrices, np.where(np.abs(x) < CLIP, derivatives / self._spread, 0))
         self._optimizer.step()
-        return float((target - reconstruction.detach()).square().mean())
+        return float(np.square(x - reconstruction).mean())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that keys and further training depend on, C included; a copy."""
