@@ -109,8 +109,8 @@ for name, of_seeds in runs.items():
 #
 # At `SCALE = 1` the task's own learning rate reaches the goal in all three seeds, the smallest in none, the largest in one.
 # Between the agents that choose, three seeds decide nothing: here the random one does well in every seed and episodic
-# control in none throughout (28, -100 and 63); with 8,000 steps (`SCALE = 4 / 3`) and the same seeds it was the other way
-# round (84, 91 and 87 for episodic control, -94, 91 and -21 for random). One large step at a bad moment loses a policy, and
+# control in none throughout (28, -98 and 63); with 8,000 steps (`SCALE = 4 / 3`) and the same seeds it was the other way
+# round (84, 92 and 90 for episodic control, -94, 91 and -21 for random). One large step at a bad moment loses a policy, and
 # whether it comes is luck. The paper's comparison takes ten runs.
 #
 # ## Their schedules
@@ -202,7 +202,7 @@ for steps, gain in zip(branch_points, gains, strict=True):
     )
 
 # %% [markdown]
-# If the curves had one shape and one peak, a constant multiple would do. Here the peak is at 1/4, 4, 8 and 2 times the task's
+# If the curves had one shape and one peak, a constant multiple would do. Here the peak is at 1/4, 4, 8 and 4 times the task's
 # own: what is best does seem to depend on the state of training, which is what a hyper-agent has to see. But each point is
 # one draw, curves with two peaks are a sign of noise, and two phases are a short horizon: what pays at once need not pay in
 # the end. To tell noise from effect, branch from runs of several seeds.
