@@ -101,6 +101,29 @@ class GradientHistory:
         return [matrix for arrays in self._arrays for matrix in arrays()]
 
 
+class Products:
+    """Memory for the products W_m^n C_m^n, one after the other; a copy has memory of its own.
+
+    Args:
+        rows: Of every product.
+        columns: Of all of them.
+
+    Attributes:
+        flat: All products, (sum of rows * columns,).
+        parts: The products, (rows, columns) each; views of `flat`.
+    """
+
+    def __init__(self, rows: Sequence[int], columns: int) -> None:
+        self._shape = rows, columns
+        self.flat = np.empty(sum(rows) * columns, np.float32)
+        ends = np.cumsum(rows) * columns
+        self.parts = [part.reshape(-1, columns) for part in np.split(self.flat, ends[:-1])]
+
+    def __reduce__(self) -> tuple[type[Products], tuple[Sequence[int], int]]:
+        # NumPy copies views without the array that they are views of.
+        return Products, self._shape
+
+
 class HyperStateProjector(nn.Module):
     """C of Eq. 2: one trainable matrix (in, d) for every parameter tensor and every order.
 
@@ -124,6 +147,7 @@ class HyperStateProjector(nn.Module):
         )
         self.state_size = dim * sum(rows for rows, _ in shapes) + 1
         self._arrays = SharedArrays(self.maps)
+        self._products = Products([rows for rows, _ in shapes], dim)
 
     def forward(self, matrices: Sequence[Tensor], position: Tensor) -> Tensor:
         """Eq. 2: s = [vec(W_m^n C_m^n)], then the position in the update phase.
@@ -148,16 +172,11 @@ class HyperStateProjector(nn.Module):
         Returns:
             (state_size,), always finite.
         """
-        state = np.empty(self.state_size, np.float32)
-        start = 0
         # Dozens of small products: Torch's calls would cost several times the arithmetic.
         with np.errstate(over="ignore", invalid="ignore"):
-            for matrix, c in zip(matrices, self._arrays(), strict=True):
-                rows = matrix.shape[0]
-                end = start + rows * c.shape[1]
-                np.dot(matrix, c, out=state[start:end].reshape(rows, -1))
-                start = end
-        state[-1] = position
+            for matrix, c, product in zip(matrices, self._arrays(), self._products.parts, strict=True):
+                np.dot(matrix, c, out=product)
+        state = np.append(self._products.flat, np.float32(position))
         if not np.isfinite(state).all():
             # Finite weights overflow float32 only beyond 1e37; clamp rather than hand out infinity.
             np.nan_to_num(state, copy=False)

@@ -1,6 +1,8 @@
 """The hyper-state: Eq. 2 against an explicit loop, the history of gradients, the sizes."""
 
+import copy
 import hashlib
+import pickle
 import subprocess
 import sys
 
@@ -266,6 +268,23 @@ def test_what_an_agent_trains_is_what_the_observation_uses(trained):
     obs = env.step(env.default_action)[0]
     assert not obs[:-1].any()
     assert obs[-1] == 0.75
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_copies_of_a_projector_have_nothing_in_common(copied):
+    projector = HyperStateProjector([(2, 3), (1, 4)], 2)
+    matrices = [np.float32([[1, 2, 3], [4, 5, 6]]), np.float32([[7, 8, 9, 10]])]
+    before = projector.observation(matrices, 0.5)
+    other = copied(projector)
+    assert np.array_equal(other.observation(matrices, 0.5), before)
+    kept = before.copy()
+    with torch.no_grad():
+        other.maps[0].mul_(2)
+    expected = np.concatenate([2 * kept[:4], kept[4:]])
+    assert np.array_equal(other.observation(matrices, 0.5), expected)
+    assert np.array_equal(projector.observation(matrices, 0.5), kept)
+    # Nor do observations, with each other.
+    assert np.array_equal(before, kept)
 
 
 def test_batches_of_hyper_states():
