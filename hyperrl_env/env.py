@@ -169,7 +169,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             their running mean and spread. Default: the task's.
         vec_backend: "gymnasium": the inner environments are Gymnasium's, stepped one after the other.
             "envpool": EnvPool's simulators of the same environments, in C++ and stepped together; an
-            extra, `pip install "hyperrl[envpool]"`. The same seed gives other episodes there.
+            extra, `pip install "hyperrl[envpool]"`. The same seed gives other episodes there. They run
+            on as many threads as Torch does (`torch.set_num_threads`), to the same results.
         learner_kwargs: SB3's constructor arguments, merged over the task's settings; they mean
             what they mean in SB3 (a float learning rate stays constant).
         backend: "eager": SB3's own arithmetic, to the bit. "compiled": the same updates written out,

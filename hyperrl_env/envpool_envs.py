@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
 from numpy.typing import NDArray
@@ -42,8 +43,6 @@ _PREPROCESSING = {
     "episodic_life": True,
     "reward_clip": True,
 }
-# One thread: the order of work, and what the other cores do, stay the same whatever the machine.
-_NUM_THREADS = 1
 
 
 class PoolStep(NamedTuple):
@@ -77,7 +76,8 @@ class EnvPoolVecEnv(VecEnv):
     record, `episode`. Where an episode reaches its goal in the very step of the time limit, EnvPool
     calls it the time limit's.
 
-    EnvPool takes its seeds when a pool is made: `reset` after `seed` makes a new one.
+    EnvPool takes its seeds when a pool is made: `reset` after `seed` makes a new one. A pool has as many
+    threads as Torch has then, and no more than environments.
 
     Args:
         env_id: EnvPool's id.
@@ -203,7 +203,9 @@ class EnvPoolVecEnv(VecEnv):
         self._pool = envpool.make_gymnasium(
             self._env_id,
             num_envs=self.num_envs,
-            num_threads=_NUM_THREADS,
+            # What they compute does not depend on it: every environment is one thread's at a time, and
+            # has its place in the results.
+            num_threads=min(torch.get_num_threads(), self.num_envs),
             env_seed=seeds.astype(np.int32),  # signed: the same bits
             **self._config,
         )

@@ -91,7 +91,7 @@ def _add_train(subcommands: Any) -> None:
         help="a keyword of the environment, the agent or the inner learner, looked up in this order; "
         "env.KEY, agent.KEY, learner.KEY say which; VALUE is JSON or a string; may be repeated",
     )
-    train.add_argument("--threads", type=int, metavar="N", help="Torch's threads (default: 1)")
+    train.add_argument("--threads", type=int, metavar="N", help="of Torch and EnvPool (default: 1)")
     train.add_argument(
         "--log-interval",
         type=int,

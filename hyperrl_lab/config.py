@@ -41,7 +41,7 @@ class RunConfig:
         total_env_steps: Budget in inner environment steps. None: the task's.
         env_kwargs: Constructor keywords of the environment, beside the budget.
         agent_kwargs: Constructor keywords of the agent.
-        threads: Torch's threads; their number decides the order of sums.
+        threads: Torch's threads, whose number decides the order of sums, and EnvPool's.
         log_interval: Update phases per line of `progress.csv`. None: 1, or so many that a run of
             very many phases has about 200 lines.
 

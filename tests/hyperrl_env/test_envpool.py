@@ -5,6 +5,7 @@ import re
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.env_util import make_vec_env
@@ -214,6 +215,19 @@ def test_a_seed_decides_everything(env_id, atari):
     assert not np.array_equal(observations_of(pool), first)
     for vec_env in (pool, other):
         vec_env.close()
+
+
+@pytest.mark.parametrize(("env_id", "atari"), [("Hopper-v5", False), ("ALE/Breakout-v5", True)])
+def test_threads_decide_nothing(env_id, atari, monkeypatch):
+    seen = []
+    for threads in (1, 2, 8):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        pool = make_pool(env_id, 5, seed=5, atari=atari)
+        seen.append(observations_of(pool))
+        assert pool._pool.config["num_threads"] == min(threads, 5)
+        pool.close()
+    np.testing.assert_array_equal(seen[1], seen[0])
+    np.testing.assert_array_equal(seen[2], seen[0])
 
 
 def test_environments_and_pools_without_a_seed_differ():
