@@ -315,17 +315,22 @@ class GivenNoise:
         learner._actor_critic.distribution.noise = lambda n_steps, n_envs: self.noise
 
 
-def test_matrices_as_observations_and_actions():
-    eager, compiled = (
-        make("A2C", backend, Matrices, 2, True, n_steps=20) for backend in ("eager", "compiled")
-    )
-    assert compiled.compiled
+def assert_same_rollouts(eager, compiled, rtol, atol):
+    """Both collect one, with the same noise."""
     for learner in (eager, compiled):
         torch.manual_seed(0)
         learner.environment_phase()
     for name in BUFFER:
         a, b = getattr(eager.rollout_buffer, name), getattr(compiled.rollout_buffer, name)
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=name)
+
+
+def test_matrices_as_observations_and_actions():
+    eager, compiled = (
+        make("A2C", backend, Matrices, 2, True, n_steps=20) for backend in ("eager", "compiled")
+    )
+    assert compiled.compiled
+    assert_same_rollouts(eager, compiled, rtol=1e-4, atol=1e-5)
     for learner in (eager, compiled):
         learner.policy_update({})
     assert_close(eager, compiled, 1e-4)
@@ -603,12 +608,7 @@ def test_an_extractor_may_draw():
     eager, compiled = (
         make("PPO", backend, "CartPole-v1", **PPO_SMALL, **policy) for backend in ("eager", "compiled")
     )
-    for learner in (eager, compiled):
-        torch.manual_seed(0)
-        learner.environment_phase()
-    for name in BUFFER:
-        a, b = getattr(eager.rollout_buffer, name), getattr(compiled.rollout_buffer, name)
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=name)
+    assert_same_rollouts(eager, compiled, rtol=1e-3, atol=1e-4)
 
 
 def test_only_who_asks_for_compiled_is_warned_where_it_does_not_fit():
