@@ -185,12 +185,12 @@ class HyperStateProjector(nn.Module):
     def write_gradient(
         self, matrices: Sequence[Sequence[NDArray[np.float32]]], derivatives: NDArray[np.float32]
     ) -> None:
-        """Writes the gradient of a loss with respect to C, as `forward` and autograd would.
+        """Writes the gradient of a loss into the `grad` of every map, as `forward` and autograd would.
 
         dL/dC_m^n is the sum of (W_m^n)^T dL/d(W_m^n C_m^n) over the hyper-states.
 
         Args:
-            matrices: The W_m^n of B hyper-states.
+            matrices: Of each of B hyper-states its W_m^n, (out, in).
             derivatives: Of the loss with respect to these hyper-states, (B, state_size).
         """
         start = 0

@@ -22,6 +22,10 @@ class VAE(nn.Module):
         state_size: D.
         latent_dim: K.
         hidden: Width of the hidden layer.
+
+    Attributes:
+        encoder: The layers from x to the posterior's mean and log-variance.
+        decoder: The layers from z to the reconstruction.
     """
 
     def __init__(self, state_size: int, latent_dim: int, hidden: int) -> None:
@@ -42,7 +46,9 @@ class VAE(nn.Module):
         return means
 
     def write_gradient(self, x: Floats, noise: Floats) -> tuple[Floats, Floats]:
-        """Writes the gradient of -ELBO = 1/2 |x - x'|^2 + KL(q(z | x) || N(0, 1)), the mean over x.
+        """Writes the gradient of -ELBO into the parameters' `grad`.
+
+        -ELBO = 1/2 |x - x'|^2 + KL(q(z | x) || N(0, 1)) up to a constant, the mean over x.
 
         Args:
             x: Inputs, (B, D).

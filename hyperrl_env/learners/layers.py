@@ -19,9 +19,9 @@ class Layer(NamedTuple):
     """A linear layer and the activation after it; or two such layers of equal shape, side by side.
 
     Attributes:
-        weight: (out, in), a view of the flat parameters; (2, out, in) of two layers.
+        weight: (out, in), memory that Torch's parameter shares; (2, out, in) of two layers.
         bias: (out,), likewise; (2, 1, out).
-        weight_gradient: As weight, a view of the flat gradients.
+        weight_gradient: In the weight's shape; where `backward` writes.
         bias_gradient: (out,), likewise; (2, out).
         activation: "tanh", "relu", or "" for none.
     """
