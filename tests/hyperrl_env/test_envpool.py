@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecFrameStack
 import hyperrl_env
 from hyperrl_env.inner_envs import make_inner_envs
 
-pytest.importorskip("envpool", reason="the extra envpool is not installed")
+envpool = pytest.importorskip("envpool", reason="the extra envpool is not installed")
 from hyperrl_env.envpool_envs import pool_ids
 
 TASKS = [task for task in hyperrl_env.TASKS.values() if task.family != "atari"]
@@ -351,6 +351,35 @@ def test_the_hyper_rl_of_a_game(make_env, run_to_end):
     info = run_to_end(env, 0)
     assert info["env_steps"] == 40
     assert env.learner.observation_space.shape == (4, 84, 84)
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_scores_are_raw_and_the_learner_sees_their_sign(backend, make_env):
+    """The same actions again in EnvPool's own environments, which do not clip."""
+    env = make_env(
+        "HyperRL-A2C-MsPacman-v0",
+        total_env_steps=10_000,
+        n_envs=2,
+        vec_backend="envpool",
+        backend=backend,
+        learner_kwargs={"n_steps": 100},
+        device="cpu",
+    )
+    phases = []
+    env._hyper_reward = lambda phase: phases.append(phase) or 0.0
+    env.reset(seed=5)
+    (phase,), buffer = phases, env.learner.rollout_buffer
+    pool = env.learner.env
+    settings = {**pool._config, "reward_clip": False}
+    seeds = pool._pool.config["env_seed"]
+    twin = envpool.make_gymnasium(pool._env_id, num_envs=2, num_threads=1, env_seed=seeds, **settings)
+    twin.reset()
+    scores = np.stack([twin.step(a.astype(np.int32))[1] for a in buffer.actions[:, :, 0]])
+    twin.close()
+    assert scores.max() >= 10
+    assert not phase.dones.any(), "EnvPool would start anew in a step of its own"
+    np.testing.assert_array_equal(phase.rewards, scores)
+    np.testing.assert_array_equal(buffer.rewards, np.sign(scores))
 
 
 # ---------------------------------------------------------------- what it cannot do
