@@ -15,7 +15,9 @@ from stable_baselines3.common.vec_env import VecFrameStack
 import hyperrl_env
 from hyperrl_env.inner_envs import make_inner_envs
 
-envpool = pytest.importorskip("envpool", reason="the extra envpool is not installed")
+pytest.importorskip("envpool", reason="the extra envpool is not installed")
+import envpool
+
 from hyperrl_env.envpool_envs import pool_ids
 
 TASKS = [task for task in hyperrl_env.TASKS.values() if task.family != "atari"]
