@@ -23,8 +23,8 @@ class Definition:
 
     Attributes:
         effect: What it does, in one sentence.
-        scope: "update": acts in the very update it is chosen for. "phase": acts from the next
-            advantages (or the next update phase) on, with the value chosen last.
+        scope: "update": acts in the very update it is chosen for. "phase": acts in the environment
+            phase that follows, with the value chosen last.
         bins: The values offered where only the name is given.
         relative: Whether those are multiples of the task's default.
         scale: How "box" actions and ranges spread over the values.
@@ -117,16 +117,17 @@ DEFINITIONS: Mapping[str, Definition] = {
         scope="update", low=1, integer=True, scale="log", bins=(5, 10, 20),
     ),
     "gamma": Definition(
-        effect="Discount factor of the advantages.",
-        scope="phase", low=0, high=1, bins=(0.95, 0.975, 0.99),
+        effect="Discount factor of the advantages and returns that the update aims at.",
+        scope="update", low=0, high=1, bins=(0.95, 0.975, 0.99),
     ),
     "gae_lambda": Definition(
-        effect="Lambda of generalised advantage estimation.",
-        scope="phase", low=0, high=1, bins=(0.9, 0.925, 0.95, 0.975, 0.99),
+        effect="Lambda of the generalised advantages and lambda-returns that the update aims at.",
+        scope="update", low=0, high=1, bins=(0.9, 0.925, 0.95, 0.975, 0.99),
     ),
     "n_epochs": Definition(
-        effect="Passes over the rollout in an update phase.",
-        scope="phase", low=1, integer=True, scale="log", bins=(0.5, 1, 2), relative=True,
+        effect="Passes over the rollout in an update phase; the update that ends a pass decides whether "
+        "another follows.",
+        scope="update", low=1, integer=True, scale="log", bins=(0.5, 1, 2), relative=True,
     ),
     "n_steps": Definition(
         effect="Steps of each inner environment in an environment phase.",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import explained_variance, update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
@@ -22,6 +23,13 @@ from hyperrl_env.atari import RAW_REWARD
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyper_state import GradientHistory
 from hyperrl_env.learners.last_good import LONGEST_STEP, LastGoodState, is_plain, room
+from hyperrl_env.learners.rollout_targets import (
+    CollectedRollout,
+    Discounts,
+    RolloutTargets,
+    Targets,
+    sb3_targets,
+)
 from hyperrl_env.learners.state import ResumableAlgorithm
 
 
@@ -34,6 +42,7 @@ class RecordedPhase(NamedTuple):
         episode_returns: Of the inner episodes that ended, on Atari of whole games; undiscounted.
         episode_lengths: In environment steps; on Atari in frames.
         finite: Whether all observations were; those that were not have become 0.
+        rollout: What advantages and returns are computed from.
     """
 
     rewards: NDArray[np.floating]
@@ -41,6 +50,7 @@ class RecordedPhase(NamedTuple):
     episode_returns: list[float]
     episode_lengths: list[int]
     finite: bool
+    rollout: CollectedRollout
 
 
 class PhaseRecorder(BaseCallback):
@@ -57,6 +67,8 @@ class PhaseRecorder(BaseCallback):
     def _on_rollout_start(self) -> None:
         self.finite = made_finite(self.model._last_obs)
         self.rewards: list[NDArray[np.floating]] = []
+        self.learned_rewards: list[NDArray[np.floating]] = []
+        self.time_limit_values: list[NDArray[np.float32]] = []
         self.dones: list[NDArray[np.bool_]] = []
         self.episode_returns: list[float] = []
         self.episode_lengths: list[int] = []
@@ -64,6 +76,9 @@ class PhaseRecorder(BaseCallback):
     def _on_step(self) -> bool:
         self.finite &= made_finite(self.locals["new_obs"])
         self.rewards.append(self._raw_rewards())
+        # SB3 adds the bootstrap of a time limit to `rewards` in place after this call: copy now.
+        self.learned_rewards.append(self.locals["rewards"].copy())
+        self.time_limit_values.append(self._time_limit_values())
         self.dones.append(self.locals["dones"])
         for info in self.locals["infos"]:
             if "episode" in info:
@@ -77,8 +92,19 @@ class PhaseRecorder(BaseCallback):
             return np.array([info[RAW_REWARD] for info in infos], np.float32)
         if normalizer is not None:
             return normalizer.get_original_reward()
-        # SB3 adds the bootstrap of a time limit to `rewards` in place after this call: copy now.
         return cast(NDArray[np.floating], self.locals["rewards"].copy())
+
+    @torch.no_grad()
+    def _time_limit_values(self) -> NDArray[np.float32]:
+        policy = cast(ActorCriticPolicy, self.model.policy)
+        values = np.zeros(len(self.locals["dones"]), np.float32)
+        for i in np.flatnonzero(self.locals["dones"]):
+            info = self.locals["infos"][i]
+            if info.get("TimeLimit.truncated", False) and info.get("terminal_observation") is not None:
+                # To the bit what SB3 bootstraps with: one observation by itself.
+                observation, _ = policy.obs_to_tensor(info["terminal_observation"])
+                values[i] = policy.predict_values(cast(Tensor, observation)).item()
+        return values
 
 
 def made_finite(observations: Any) -> bool:
@@ -124,6 +150,7 @@ class InnerLearner(ResumableAlgorithm):
         "_reward_gamma",
         "_room",
         "_statistics",
+        "_targets",
     )
     update_step: int
     updates_refused: int
@@ -197,6 +224,11 @@ class InnerLearner(ResumableAlgorithm):
         if not recorded.finite:
             # Nobody knows what came of the actions: every update on this rollout is to be refused.
             self.rollout_buffer.advantages[:] = np.nan
+            recorded.rollout.rewards[:] = np.nan
+        buffer = self.rollout_buffer
+        self._targets = RolloutTargets(
+            recorded.rollout, self._discounts, Targets(buffer.advantages, buffer.returns)
+        )
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         phase = EnvironmentPhase(
             rewards=recorded.rewards,
@@ -226,6 +258,8 @@ class InnerLearner(ResumableAlgorithm):
         """
         for name, value in (self.default_values() | dict(values)).items():
             self._apply(name, value)
+        if self._targets.in_force != self._discounts:
+            self._set_targets(self._targets.take(self._discounts, self._estimate_targets))
         self._update()
         self.update_step += 1
         if self.update_phase_finished:
@@ -275,6 +309,28 @@ class InnerLearner(ResumableAlgorithm):
             recorder.episode_returns,
             recorder.episode_lengths,
             recorder.finite,
+            CollectedRollout(
+                rewards=np.stack(recorder.learned_rewards),
+                dones=np.stack(recorder.dones),
+                values=self.rollout_buffer.values,
+                time_limit_values=np.stack(recorder.time_limit_values),
+                last_values=recorder.locals["values"].cpu().numpy().flatten(),
+            ),
+        )
+
+    @property
+    def _discounts(self) -> Discounts:
+        """The gamma and lambda in force."""
+        return Discounts(self.gamma, self.gae_lambda)
+
+    def _estimate_targets(self, rollout: CollectedRollout, discounts: Discounts) -> Targets:
+        return sb3_targets(self.rollout_buffer, rollout, discounts)
+
+    def _set_targets(self, targets: Targets) -> None:
+        """Puts advantages and returns into the rollout buffer, laid out as it is by now."""
+        buffer = self.rollout_buffer
+        buffer.advantages, buffer.returns = (
+            buffer.swap_and_flatten(part) if buffer.generator_ready else part for part in targets
         )
 
     def _apply(self, name: str, value: float) -> None:

@@ -16,8 +16,9 @@ from hyperrl_env.learners.closed_form import ActorCritic
 from hyperrl_env.learners.features import NetworkFeatures
 from hyperrl_env.learners.flat import FlatParameters, Floats, flat_optimizer
 from hyperrl_env.learners.last_good import LastGoodState, is_plain, room
-from hyperrl_env.learners.lean_rollout import collect_lean, is_lean
+from hyperrl_env.learners.lean_rollout import collect_lean, is_lean, lean_targets
 from hyperrl_env.learners.ppo import PPOLearner
+from hyperrl_env.learners.rollout_targets import CollectedRollout, Discounts, Targets
 
 
 def between(x: Floats, low: float, high: float) -> Floats:
@@ -93,6 +94,11 @@ class CompiledLearner(InnerLearner):
         with np.errstate(all="ignore"):
             super().policy_update(values)
 
+    def _estimate_targets(self, rollout: CollectedRollout, discounts: Discounts) -> Targets:
+        if self._actor_critic is None:
+            return super()._estimate_targets(rollout, discounts)
+        return lean_targets(rollout, discounts)
+
     def _collect(self) -> RecordedPhase:
         if self._actor_critic is None or self.env is None or not is_lean(self.env):
             return super()._collect()
@@ -144,6 +150,13 @@ class FirstOrderLearner(CompiledLearner):
             },
         }
 
+    def _set_targets(self, targets: Targets) -> None:
+        super()._set_targets(targets)
+        if self._actor_critic is not None:
+            buffer = self.rollout_buffer
+            for name, part in (("advantages", buffer.advantages), ("returns", buffer.returns)):
+                self._rollout[name] = np.asarray(part, np.float32).reshape(-1)
+
     def _optimise_flat(self, loss: float, **statistics: float) -> None:
         """`InnerLearner._optimise` for a gradient that the actor-critic has already written."""
         gradient = self._flat.gradients
@@ -174,20 +187,17 @@ class CompiledPPOLearner(FirstOrderLearner, PPOLearner):
 
     _run_attributes: ClassVar[tuple[str, ...]] = (
         *PPOLearner._run_attributes,
-        "_permutations",
         *FirstOrderLearner._run_attributes,
     )
-    _state_attributes: ClassVar[tuple[str, ...]] = ("_permutations",)
 
     def _begin_update_phase(self) -> None:
-        if self.compiled:
-            # All at once, so that no update has to draw.
-            self._permutations = [np.random.permutation(self._rollout_size) for _ in range(self.n_epochs)]
         super()._begin_update_phase()
         self._lay_out_rollout()
 
-    def _draw_permutation(self) -> NDArray[np.int64]:
-        return self._permutations.pop(0) if self.compiled else super()._draw_permutation()
+    @property
+    def update_draws(self) -> bool:
+        """See `InnerLearner.update_draws`."""
+        return self._start == 0 or super().update_draws
 
     def _update_on(self, indices: NDArray[np.int64]) -> bool:
         policy = self._actor_critic

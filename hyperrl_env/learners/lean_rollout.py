@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_no
 from hyperrl_env.learners.base import RecordedPhase, made_finite
 from hyperrl_env.learners.closed_form import ActorCritic
 from hyperrl_env.learners.flat import Floats
+from hyperrl_env.learners.rollout_targets import CollectedRollout, Discounts, Targets
 from hyperrl_env.learners.simulated import simulated
 from hyperrl_env.scan import discounted_sums
 
@@ -156,9 +157,18 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     if normalizer is not None:
         normalizer.old_obs, normalizer.old_reward = envs.observations.copy(), rewards[-1]
         rewards = normalise_rewards(normalizer, rewards, dones)
+    time_limit_values = np.zeros_like(rewards)
     for t, i, last in time_limits:
-        rewards[t, i] += model.gamma * policy.values(policy.features(last[None]))[0]
-    _fill_buffer(model, policy, observations, np.concatenate(features), actions, rewards, dones, current)
+        time_limit_values[t, i] = policy.values(policy.features(last[None]))[0]
+    every_feature = np.concatenate(features)
+    rollout = CollectedRollout(
+        rewards=rewards,
+        dones=dones,
+        values=policy.values(every_feature).reshape(rewards.shape),
+        time_limit_values=time_limit_values,
+        last_values=policy.values(policy.features(current)),
+    )
+    _fill_buffer(model, policy, observations, every_feature, actions, rollout)
     model._last_obs, model._last_episode_starts = current, dones[-1]
     assert model.ep_info_buffer is not None
     assert model.ep_success_buffer is not None
@@ -170,6 +180,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         [float(episode["r"]) for episode in envs.episodes],
         [int(episode["l"]) for episode in envs.episodes],
         finite,
+        rollout,
     )
 
 
@@ -179,33 +190,39 @@ def _fill_buffer(
     observations: NDArray[Any],
     features: Floats,
     actions: Floats,
-    rewards: Floats,
-    dones: NDArray[np.bool_],
-    last_observations: NDArray[Any],
+    rollout: CollectedRollout,
 ) -> None:
-    """Values, log-probabilities and advantages of the whole phase, into SB3's rollout buffer."""
+    """The whole phase, with its log-probabilities and targets, into SB3's rollout buffer."""
     buffer = model.rollout_buffer
-    buffer.buffer_size = len(rewards)
+    shape = rollout.rewards.shape
+    buffer.buffer_size = len(rollout.rewards)
     buffer.reset()
-    shape = rewards.shape
     log_probs = policy.distribution.log_prob(
-        policy.policy_output(features), actions.reshape(rewards.size, -1)
+        policy.policy_output(features), actions.reshape(rollout.rewards.size, -1)
     )
-    values = policy.values(features).reshape(shape)
-    last_values = policy.values(policy.features(last_observations))
-    buffer.observations[:], buffer.actions[:], buffer.rewards[:] = observations, actions, rewards
-    buffer.values[:], buffer.log_probs[:] = values, log_probs.reshape(shape)
+    discounts = Discounts(model.gamma, model.gae_lambda)
+    buffer.observations[:], buffer.actions[:] = observations, actions
+    buffer.rewards[:] = rollout.bootstrapped_rewards(discounts.gamma)
+    buffer.values[:], buffer.log_probs[:] = rollout.values, log_probs.reshape(shape)
     buffer.episode_starts[0] = model._last_episode_starts
-    buffer.episode_starts[1:] = dones[:-1]
-    buffer.advantages[:] = advantages(rewards, values, last_values, dones, model.gamma, model.gae_lambda)
-    buffer.returns = buffer.advantages + buffer.values
-    buffer.pos, buffer.full = len(rewards), True
+    buffer.episode_starts[1:] = rollout.dones[:-1]
+    buffer.advantages, buffer.returns = lean_targets(rollout, discounts)
+    buffer.pos, buffer.full = len(rollout.rewards), True
+
+
+def lean_targets(rollout: CollectedRollout, discounts: Discounts) -> Targets:
+    """Advantages and returns, for all steps at once."""
+    rewards = rollout.bootstrapped_rewards(discounts.gamma)
+    found = advantages(rewards, rollout.values, rollout.last_values, rollout.dones, *discounts).astype(
+        np.float32
+    )
+    return Targets(found, found + rollout.values)
 
 
 def advantages(
-    rewards: Floats,
-    values: Floats,
-    last_values: Floats,
+    rewards: NDArray[np.floating],
+    values: NDArray[np.floating],
+    last_values: NDArray[np.floating],
     dones: NDArray[np.bool_],
     gamma: float,
     gae_lambda: float,

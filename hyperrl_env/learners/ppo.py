@@ -32,6 +32,8 @@ def minibatch_stop(start: int, rollout_size: int, batch_size: int, default_batch
 class PPOLearner(InnerLearner, PPO):
     """SB3's PPO in single updates; a batch size acts on the very minibatch it is chosen for.
 
+    How many epochs an update phase has is decided as each of them ends, by the `n_epochs` then in force.
+
     The value function's clip, where `clip_range_vf` is given, keeps its ratio to the policy's
     clip when a hyper-action changes that one.
     """
@@ -53,11 +55,11 @@ class PPOLearner(InnerLearner, PPO):
         "_epoch",
         "_start",
         "_permutation",
-        "_phase_epochs",
+        "_finished",
         "_default_clip_range_vf",
     )
 
-    _state_attributes: ClassVar[tuple[str, ...]] = ("_epoch", "_start", "_permutation", "_phase_epochs")
+    _state_attributes: ClassVar[tuple[str, ...]] = ("_epoch", "_start", "_permutation", "_finished")
 
     # SB3 takes numbers in the constructor and holds schedules from then on.
     clip_range: FloatSchedule
@@ -70,22 +72,13 @@ class PPOLearner(InnerLearner, PPO):
         self._default_clip_range_vf = self.clip_range_vf
 
     def _begin_update_phase(self) -> None:
-        self._phase_epochs = self.n_epochs
-        self._epoch = 0
+        self._epoch = self._start = 0
+        self._finished = False
         # SB3's buffer lays itself out flat inside get(), which also draws a permutation; that draw
         # is taken back, because each epoch draws its own.
         state = np.random.get_state()
         next(self.rollout_buffer.get(1))
         np.random.set_state(state)
-        self._begin_epoch()
-
-    def _begin_epoch(self) -> None:
-        self._start = 0
-        self._permutation = self._draw_permutation()
-
-    def _draw_permutation(self) -> NDArray[np.int64]:
-        """The order in which an epoch takes the samples."""
-        return np.random.permutation(self._rollout_size)
 
     @property
     def _rollout_size(self) -> int:
@@ -94,14 +87,14 @@ class PPOLearner(InnerLearner, PPO):
     @property
     def update_phase_finished(self) -> bool:
         """See `InnerLearner.update_phase_finished`."""
-        return self._epoch >= self._phase_epochs
+        return self._finished
 
     @property
     def update_position(self) -> float:
         """See `InnerLearner.update_position`."""
-        if self.update_phase_finished:
+        if self._finished:
             return 1.0
-        return (self._epoch + self._start / self._rollout_size) / self._phase_epochs
+        return min((self._epoch + self._start / self._rollout_size) / self.n_epochs, 1.0)
 
     @property
     def epoch(self) -> int:
@@ -126,6 +119,9 @@ class PPOLearner(InnerLearner, PPO):
         return super()._in_force(name)
 
     def _update(self) -> None:
+        if self._start == 0:
+            # Not before its first update, as in SB3: `target_kl` may end the phase first.
+            self._permutation = np.random.permutation(self._rollout_size)
         stop = minibatch_stop(
             self._start, self._rollout_size, self.batch_size, int(self._defaults["batch_size"])
         )
@@ -133,12 +129,12 @@ class PPOLearner(InnerLearner, PPO):
         self._start = stop
         if not self._update_on(indices):
             self._n_updates += 1
-            self._epoch = self._phase_epochs
+            self._finished = True
         elif stop == self._rollout_size:
             self._n_updates += 1
             self._epoch += 1
-            if not self.update_phase_finished:
-                self._begin_epoch()
+            self._start = 0
+            self._finished = self._epoch >= self.n_epochs
 
     def _update_on(self, indices: NDArray[np.int64]) -> bool:
         """One update on these samples of the rollout; False where `target_kl` ends the phase instead."""

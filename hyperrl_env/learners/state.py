@@ -14,6 +14,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import Tensor
 
 from hyperrl_env.hyper_state import GradientHistory
+from hyperrl_env.learners.rollout_targets import RolloutTargets
 
 _ROLLOUT = (
     *("observations", "actions", "rewards", "returns", "episode_starts", "values", "log_probs", "advantages"),
@@ -86,6 +87,7 @@ class ResumableAlgorithm(OnPolicyAlgorithm):
     offered: ClassVar[tuple[str, ...]]
     gradient_history: GradientHistory
     _statistics: dict[str, list[Tensor | float]]
+    _targets: RolloutTargets
 
     @abstractmethod
     def values_in_force(self) -> dict[str, float]:
@@ -106,6 +108,7 @@ class ResumableAlgorithm(OnPolicyAlgorithm):
             "optimizer": optimizer_state(self.policy.optimizer),
             "gradients": self.gradient_history.state(),
             "rollout": rollout_state(self.rollout_buffer),
+            "targets": self._targets.state_dict(),
             "hyperparameters": self.values_in_force(),
             "statistics": {name: np.array([float(v) for v in vs]) for name, vs in self._statistics.items()},
             "episodes": list(self.ep_info_buffer or ()),
@@ -123,6 +126,7 @@ class ResumableAlgorithm(OnPolicyAlgorithm):
         set_optimizer_state(self.policy.optimizer, state["optimizer"])
         self.gradient_history.set_state(state["gradients"])
         set_rollout_state(self.rollout_buffer, state["rollout"])
+        self._targets = RolloutTargets.from_state(state["targets"])
         for name in self._state_names():
             if name in state["attributes"]:
                 setattr(self, name, state["attributes"][name])

@@ -51,14 +51,30 @@ def twins(algorithm, **kwargs):
         learner.environment_phase()
     for name in (*BUFFER, "generator_ready"):
         setattr(compiled.rollout_buffer, name, copy.copy(getattr(eager.rollout_buffer, name)))
+    compiled._targets = copy.deepcopy(eager._targets)
     for learner in (eager, compiled):
-        np.random.seed(0)
         learner._begin_update_phase()
     return eager, compiled
 
 
+@pytest.mark.parametrize("n_epochs", [1, 6])
+def test_the_fast_backend_draws_what_sb3_draws(n_epochs):
+    """`target_kl` ends a phase early: permutations of epochs that never come are not drawn."""
+    settings = {**PPO_SMALL, "n_epochs": n_epochs, "learning_rate": 1e-2, "target_kl": 0.02}
+    drawn = []
+    for learner in (make("PPO", backend, **settings) for backend in ("eager", "compiled")):
+        np.random.seed(0)
+        learner.environment_phase()
+        while not learner.update_phase_finished:
+            learner.policy_update({})
+        drawn.append((learner.update_step, np.random.randint(2**31)))
+    assert drawn[0] == drawn[1]
+    assert n_epochs == 1 or drawn[0][0] < 6 * 6, "no phase was stopped early, so that nothing was tested"
+
+
 def update(learner, values, seed=0):
-    """One update; ACKTR's with a given order of the rollout and given noise for its statistics."""
+    """One update, with a given order of the rollout and, of ACKTR, given noise for its statistics."""
+    np.random.seed(seed)
     if "kl_clip" in learner.offered:
         learner._begin_update_phase()
         np.random.seed(seed)
@@ -243,6 +259,8 @@ VALUES = {
     "ent_coef": [0.0, 0.5],
     "vf_coef": [0.0, 3.0],
     "max_grad_norm": [0.01, 100.0],
+    "gamma": [0.5, 1.0],
+    "gae_lambda": [0.0, 1.0],
     "kl_clip": [1e-4, 1.0],
     "damping": [0.1, 1.0],
     "momentum": [0.0, 0.5],
@@ -603,7 +621,7 @@ def test_an_extractor_may_draw():
     assert compiled.update_draws
     for learner in (eager, compiled):
         torch.manual_seed(0)
-        learner.policy_update({})
+        update(learner, {})
     assert_close(eager, compiled, 1e-5)
     eager, compiled = (
         make("PPO", backend, "CartPole-v1", **PPO_SMALL, **policy) for backend in ("eager", "compiled")
@@ -704,7 +722,7 @@ def test_a_refused_update_leaves_everything_as_it_was(env_id, policy):
 
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 @pytest.mark.parametrize("name", ["gamma", "gae_lambda", "n_steps", "n_epochs"])
-def test_every_phase_hyperparameter_acts_on_the_next_phase(algorithm, name):
+def test_what_a_whole_phase_is_held_at_acts_by_the_next_phase(algorithm, name):
     if name not in learner_class(algorithm, "eager").offered:
         return
 
@@ -759,7 +777,6 @@ def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, env_id, 
     for p, q in zip(eager.policy.parameters(), loaded.policy.parameters(), strict=True):
         np.testing.assert_allclose(p.detach(), q.detach(), rtol=1e-4, atol=1e-6)
     for learner in (eager, compiled):
-        np.random.seed(2)
         learner._begin_update_phase()
         update(learner, {})
     assert_close(eager, compiled, 1e-3)

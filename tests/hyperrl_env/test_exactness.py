@@ -4,6 +4,7 @@ The other side of every comparison is built from Stable-Baselines3 alone; for AC
 have, from this project's `ACKTR` and its `learn()`.
 """
 
+from inspect import signature
 from itertools import product
 
 import gymnasium as gym
@@ -135,6 +136,58 @@ ACKTR_OPTIONS = {
 def test_acktr_with_other_settings(same_bits, option):
     kwargs = KWARGS["ACKTR"] | ACKTR_OPTIONS[option]
     same_bits("ACKTR", PENDULUM, kwargs, n_envs=2, normalize=True, phases=7)
+
+
+CONSTANTS = {
+    "learning_rate": 2e-3,
+    "clip_range": 0.07,
+    "gae_lambda": 0.6,
+    "gamma": 0.7,
+    "n_epochs": 5,
+    "ent_coef": 0.03,
+    "vf_coef": 0.9,
+    "max_grad_norm": 0.1,
+    "kl_clip": 0.01,
+    "damping": 0.1,
+    "momentum": 0.5,
+    "weight_decay": 0.01,
+    "stats_interval": 2,
+    "inversion_interval": 3,
+}
+
+
+def short_pendulum():
+    # Episodes that a time limit cuts, so that discounts act on bootstraps too.
+    return gym.make("Pendulum-v1", max_episode_steps=10)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [(a, n) for a, cls in ALGORITHMS.items() for n in CONSTANTS if n in signature(cls).parameters],
+)
+def test_a_value_held_from_the_first_update_on_is_sb3_with_that_value(
+    make_env, bits_of, run_to_end, algorithm, name
+):
+    kwargs, value = KWARGS[algorithm], CONSTANTS[name]
+    # With its own gamma VecNormalize would keep to the task's.
+    normalize = name != "gamma"
+    plain = plain_sb3(
+        algorithm, short_pendulum, kwargs | {name: value}, n_envs=2, normalize=normalize, total=200, seed=3
+    )
+    hyper = make_env(
+        algorithm,
+        env_fn=short_pendulum,
+        learner_kwargs=kwargs,
+        n_envs=2,
+        normalize=normalize,
+        total_env_steps=200,
+        search_space=[Hyperparameter(name, values=(value,))],
+        action_mode="multi_discrete",
+    )
+    hyper.reset(seed=3)
+    run_to_end(hyper, 3, lambda: hyper.search_space.action({name: value}))
+    expected, found = bits_of(plain), bits_of(hyper.learner)
+    assert [part for part in expected if found.get(part) != expected[part]] == []
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,11 @@ PHASE_SCOPE = [(a, name) for a, name in OFFERED if DEFINITIONS[name].scope == "p
 
 
 def test_the_scopes_are_the_promised_ones():
-    assert {name for _, name in PHASE_SCOPE} == {"gamma", "gae_lambda", "n_epochs", "n_steps"}
+    assert {name for _, name in PHASE_SCOPE} == {"n_steps"}
     assert {name for _, name in UPDATE_SCOPE} == {
+        "gamma",
+        "gae_lambda",
+        "n_epochs",
         "learning_rate",
         "clip_range",
         "batch_size",
@@ -119,7 +122,7 @@ def same(weights, others):
 
 
 @pytest.mark.parametrize("action_mode", MODES)
-@pytest.mark.parametrize(("algorithm", "name"), UPDATE_SCOPE)
+@pytest.mark.parametrize(("algorithm", "name"), [pair for pair in UPDATE_SCOPE if pair[1] != "n_epochs"])
 def test_two_values_make_two_learners_at_once(trained, weights_of, bits_of, algorithm, name, action_mode):
     low, high, again = (trained(algorithm, name, action_mode) for _ in range(3))
     assert bits_of(low.learner) == bits_of(high.learner), "the states before must be identical"
@@ -141,9 +144,45 @@ def test_two_values_make_two_learners_from_the_next_phase_on(
     actions = (smallest, largest, smallest)
     for env, action in zip(environments, actions, strict=True):
         hold_until_next_phase(env, action)
-    assert same(weights_of(low), weights_of(high)), "it acts from the next advantages on, not before"
+    assert same(weights_of(low), weights_of(high)), "it acts on the next environment phase, not before"
     for env, action in zip(environments, actions, strict=True):
         hold_until_next_phase(env, action)
+    assert not same(weights_of(low), weights_of(high))
+    assert bits_of(low.learner) == bits_of(again.learner)
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize(("algorithm", "name"), OFFERED)
+def test_a_choice_can_influence_the_return_that_it_is_credited_with(trained, algorithm, name, backend):
+    """One learning episode from one state: two values held, two hyper-rewards."""
+    env = trained(algorithm, name, backend=backend, env_id="Pendulum-v1")
+    while env.learner.update_step:
+        step(env, env.default_action)
+    snapshot, rewards = env.snapshot(), []
+    for action in EXTREMES["discrete"](env.action_space):
+        env.restore(snapshot)
+        over = False
+        while not over:
+            _, reward, over, _, info = env.step(action)
+        assert info["hyperparameters"][name] in VALUES[name]
+        rewards.append(reward)
+    assert rewards[0] != rewards[1]
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_n_epochs_is_read_where_an_epoch_ends(trained, weights_of, bits_of, backend):
+    """Of two epochs the second is at hand: it becomes the last one, or the second of four."""
+    low, high, again = (trained("PPO", "n_epochs", backend=backend) for _ in range(3))
+    smallest, largest = EXTREMES["discrete"](low.action_space)
+    updates = []
+    for env, action in ((low, smallest), (high, largest), (again, smallest)):
+        assert env.learner.update_step == 6, "two updates of eight are left"
+        taken, finished = 0, False
+        while not finished:
+            *_, finished, _, _ = env.step(action)
+            taken += 1
+        updates.append(taken)
+    assert updates == [2, 2 + 4 + 4, 2]
     assert not same(weights_of(low), weights_of(high))
     assert bits_of(low.learner) == bits_of(again.learner)
 
@@ -213,16 +252,6 @@ def test_the_update_takes_the_batch_size(trained):
         assert [len(batch) for batch in batches] == [VALUES["batch_size"][extreme]]
 
 
-def test_n_epochs_sets_the_number_of_updates(trained):
-    for extreme in (0, 1):
-        env = trained("PPO", "n_epochs")
-        action = EXTREMES["discrete"](env.action_space)[extreme]
-        hold_until_next_phase(env, action)
-        batches = spy_on_batches(env)
-        hold_until_next_phase(env, env.default_action)
-        assert len(batches) == VALUES["n_epochs"][extreme] * 4
-
-
 @pytest.mark.parametrize("algorithm", LEARNERS)
 @pytest.mark.parametrize("extreme", [0, 1])
 def test_n_steps_sets_the_length_of_the_rollout(trained, algorithm, extreme):
@@ -272,6 +301,22 @@ def test_the_buffer_computes_advantages_with_gamma_and_lambda(trained, algorithm
         model.rollout_buffer, last_value, model._last_episode_starts[0], used["gamma"], used["gae_lambda"]
     )
     np.testing.assert_allclose(model.rollout_buffer.advantages.ravel(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("name", ["gamma", "gae_lambda"])
+def test_advantages_come_and_go_with_the_discounts(trained, name, backend):
+    """Within one update phase: others for each value chosen, then the first ones again, to the bit."""
+    env = trained("PPO", name, backend=backend)
+    buffer = env.learner.rollout_buffer
+    seen = [(buffer.advantages.copy(), buffer.returns.copy())]
+    for action in (*EXTREMES["discrete"](env.action_space), env.default_action):
+        env.learner.policy_update(env.search_space.values(action))
+        np.testing.assert_array_equal(buffer.returns, buffer.advantages + buffer.values)
+        seen.append((buffer.advantages.copy(), buffer.returns.copy()))
+    assert not np.allclose(seen[0], seen[1])
+    assert not np.allclose(seen[1], seen[2])
+    np.testing.assert_array_equal(seen[0], seen[3])
 
 
 def loss_of(algorithm, policy, samples, *, clip_range, ent_coef, vf_coef):
