@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import gymnasium as gym
@@ -70,9 +71,10 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     | `"box"` | `Box(-1, 1, (k,), float32)` | a point per hyperparameter, on its own scale from its smallest to its largest bin |
 
     A hyperparameter of *update* scope acts in the very update that it is chosen for; one of
-    *phase* scope (`gamma`, `gae_lambda`, `n_epochs`, `n_steps`) from the next advantages on, with
-    the value chosen last. `env.unwrapped.default_action` means the task's own settings: with it at
-    every step and `backend="eager"` the learner ends with the same bits as Stable-Baselines3's `learn()`.
+    *phase* scope (`n_steps`) in the environment phase that follows, with the value chosen last. So
+    every choice can influence the hyper-reward that it is credited with.
+    `env.unwrapped.default_action` means the task's own settings: with it at every step and
+    `backend="eager"` the learner ends with the same bits as Stable-Baselines3's `learn()`.
 
     ## Observation Space
 
@@ -96,7 +98,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     | `hyper_reward` | G |
     |---|---|
-    | `"discounted_return"` | mean over the phase's steps and environments of the discounted sum of raw rewards to the end of the phase or of the inner episode; gamma is the task's own whatever the actions |
+    | `"discounted_return"` | mean over the phase's steps and environments of the discounted sum of raw rewards to the end of the phase or of the inner episode; gamma is the task's own whatever the actions, and where `n_steps` can be chosen the sums end after as many steps as the shortest phase has |
     | `"episode_return"` | mean undiscounted return of the inner episodes that ended in the phase; the value before where none did |
     | `"value_target"` | mean bootstrapped lambda-return on normalised rewards |
     | a callable | of an `EnvironmentPhase` |
@@ -557,7 +559,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self.run_finished = self._restarted = False
         self._renderer = make_renderer(self.render_mode, self._name, self.search_space.names)
         try:
-            phase = run.start()
+            phase = self._with_horizon(run.start())
         except BaseException:
             self.close()
             raise
@@ -567,11 +569,14 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     def _collect(self, run: InnerRun) -> EnvironmentPhase:
         try:
-            return run.collect()
+            return self._with_horizon(run.collect())
         except InnerEnvError:
             # Half a phase is nothing to go on from: `reset` is to start a new run.
             self.run_finished = self._episode_over = True
             raise
+
+    def _with_horizon(self, phase: EnvironmentPhase) -> EnvironmentPhase:
+        return replace(phase, horizon=int(self.search_space.least("n_steps")))
 
     def _reward(self, phase: EnvironmentPhase) -> float:
         """The hyper-reward; where it is not finite, the worst that the run has seen."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ class EnvironmentPhase:
         episode_lengths: Their lengths in environment steps; on Atari in frames.
         last_episode_return: `episode_return` of the phase before; 0.0 before the first.
         gamma: The task's own discount factor, which no hyper-action changes.
+        horizon: Steps that a discounted sum may look ahead within; None: to the end of the phase. The
+            fewest steps that any hyper-action gives a phase, so that a longer phase is worth no more.
     """
 
     rewards: NDArray[np.floating]
@@ -39,6 +42,7 @@ class EnvironmentPhase:
     episode_lengths: tuple[int, ...]
     last_episode_return: float
     gamma: float
+    horizon: int | None = None
 
 
 HyperReward = Callable[[EnvironmentPhase], float]
@@ -47,8 +51,10 @@ HyperReward = Callable[[EnvironmentPhase], float]
 def discounted_return(phase: EnvironmentPhase) -> float:
     """G of Eq. 1: the mean, over steps and environments, of the discounted sum of raw rewards.
 
-    The sum runs from each step to the end of its inner episode or of the phase, with the task's
-    fixed gamma, so that a hyper-agent cannot raise its reward by choosing another gamma or lambda.
+    The sum runs from each step to the end of its inner episode or of the phase, with the task's fixed
+    gamma. A phase that is longer than `horizon` is cut into windows of that many steps, at whose ends
+    the sums end too; steps that fill no window, at the beginning, do not count. So a policy's expected
+    hyper-reward depends neither on the gamma, nor on the `n_steps` that a hyper-action chooses.
 
     Example:
         >>> phase = EnvironmentPhase(
@@ -63,7 +69,23 @@ def discounted_return(phase: EnvironmentPhase) -> float:
         >>> discounted_return(phase)  # the mean of 1 + 2 / 2, 2 and 4
         2.6666666666666665
     """
-    return float(discounted_sums(phase.rewards, phase.gamma * ~phase.dones).mean())
+    rewards, goes_on = (windows(part, phase.horizon) for part in (phase.rewards, ~phase.dones))
+    return float(discounted_sums(rewards, phase.gamma * goes_on).mean())
+
+
+def windows(steps: NDArray[Any], horizon: int | None) -> NDArray[Any]:
+    """Cuts a phase into windows of `horizon` steps, from its end backwards.
+
+    Args:
+        steps: (T, N).
+        horizon: H; None: T. A phase shorter than that is one window.
+
+    Returns:
+        (H, T // H * N): the windows side by side.
+    """
+    length = min(horizon or len(steps), len(steps))
+    whole = steps[len(steps) % length :]
+    return whole.reshape(-1, length, steps.shape[1]).swapaxes(0, 1).reshape(length, -1)
 
 
 def episode_return(phase: EnvironmentPhase) -> float:
@@ -77,7 +99,7 @@ def episode_return(phase: EnvironmentPhase) -> float:
 def value_target(phase: EnvironmentPhase) -> float:
     """Mean bootstrapped lambda-return on the learner's (normalised) rewards.
 
-    This is what the paper's released code uses. It depends on the gamma and lambda in force.
+    This is what the paper's released code uses. It depends on the gamma, lambda and `n_steps` in force.
     """
     return float(np.mean(phase.value_targets))
 

@@ -208,6 +208,12 @@ class BoundSearchSpace(SearchSpace):
         """What is offered per hyperparameter, ascending: multiples of the default where relative."""
         return {choice.hyperparameter.name: choice.bins for choice in self._choices}
 
+    def least(self, name: str) -> float:
+        """The smallest value that can be chosen of a hyperparameter; its default where none can."""
+        choices = [choice for choice in self._choices if choice.hyperparameter.name == name]
+        default = self._defaults[name]
+        return min([choice.value(choice.bins[0], default) for choice in choices], default=default)
+
     def values(self, action: Any, defaults: Mapping[str, float] | None = None) -> dict[str, float]:
         """The hyperparameters that an action means.
 

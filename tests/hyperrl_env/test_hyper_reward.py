@@ -4,8 +4,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from hyperrl_env import HYPER_REWARDS, EnvironmentPhase
+from hyperrl_env import HYPER_REWARDS, EnvironmentPhase, Hyperparameter
 from hyperrl_env.hyper_reward import discounted_return, episode_return, value_target
+from hyperrl_env.learners import learner_class
 
 
 def phase(rewards, dones=None, gamma=0.5, **kwargs):
@@ -57,6 +58,24 @@ def test_discounted_return_agrees_with_its_definition():
                     break
             returns.append(total)
     assert discounted_return(phase(rewards, dones, 0.9)) == pytest.approx(np.mean(returns), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "dones", "horizon", "expected"),
+    [
+        # Windows of two: 1 + 2/2 = 2, 2; 4 + 8/2 = 8, 8. Their mean is 5.
+        pytest.param([[1], [2], [4], [8]], None, 2, 5.0, id="two windows"),
+        pytest.param([[1], [2], [4], [8]], [[1], [0], [0], [0]], 2, 19 / 4, id="an end inside a window"),
+        pytest.param([[9], [1], [2], [4], [8]], None, 2, 5.0, id="the first step fills no window"),
+        pytest.param([[1], [2], [4], [8]], None, 1, 15 / 4, id="windows of one"),
+        pytest.param([[1], [2], [4]], None, 3, 11 / 3, id="the whole phase"),
+        pytest.param([[1], [2], [4]], None, 9, 11 / 3, id="more than the phase"),
+        # Second environment: 10 + 10 = 20, 20; 40 + 40 = 80, 80.
+        pytest.param([[1, 10], [2, 20], [4, 40], [8, 80]], None, 2, 27.5, id="two environments"),
+    ],
+)
+def test_windows_by_hand(rewards, dones, horizon, expected):
+    assert discounted_return(phase(rewards, dones, horizon=horizon)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_episode_return():
@@ -160,6 +179,78 @@ def test_raw_rewards_make_the_reward_whatever_the_actions(scripted, algorithm, n
         assert [3 if r == sum(SCRIPTS[0]) else 5 for r in np.round(ended, 3)] == info["phase_stats"][
             "lengths"
         ]
+
+
+OFFERED = {
+    "learning_rate": (1e-4, 1e-2),
+    "clip_range": (0.1, 0.4),
+    "gae_lambda": (0.5, 1.0),
+    "gamma": (0.5, 1.0),
+    "batch_size": (2, 8),
+    "n_epochs": (1, 4),
+    "n_steps": (4, 12),
+    "ent_coef": (0.0, 0.5),
+    "vf_coef": (0.1, 2.0),
+    "max_grad_norm": (0.01, 5.0),
+    "kl_clip": (1e-5, 0.1),
+    "damping": (1e-3, 1.0),
+    "momentum": (0.0, 0.99),
+    "weight_decay": (0.0, 1.0),
+    "stats_interval": (1, 4),
+    "inversion_interval": (1, 4),
+}
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [(a, n) for a in ("PPO", "A2C", "ACKTR") for n in learner_class(a, "eager").offered],
+)
+def test_what_is_chosen_is_worth_nothing_by_itself(make_env, scripted_env, algorithm, name, backend):
+    """Rewards that no policy changes: over the same 168 steps every value earns the same mean."""
+    means = []
+    for value in OFFERED[name]:
+        own = {"batch_size": 4, "n_epochs": 2} if algorithm == "PPO" else {}
+        env = make_env(
+            algorithm,
+            env_fn=lambda: scripted_env([1.0, 2.0, 4.0, -3.0, 0.0, 7.0, 1.0]),
+            total_env_steps=1000,
+            learner_kwargs={"n_steps": 8, **own},
+            search_space=[Hyperparameter(name, values=OFFERED[name])],
+            backend=backend,
+        )
+        env.reset(seed=0)
+        steps, total = 8, 0.0
+        while steps < 8 + 168:
+            _, reward, over, _, info = env.step(env.search_space.action({name: value}))
+            if over:
+                total += reward * (info["env_steps"] - steps)
+                steps = info["env_steps"]
+                env.reset()
+        assert steps == 8 + 168
+        means.append(total / 168)
+    assert means[0] == pytest.approx(means[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("task", ["CartPole", "Pendulum"])
+def test_a_frozen_policy_earns_the_same_whatever_n_steps(make_env, task):
+    means = []
+    for n_steps in (5, 10, 20):
+        env = make_env(
+            f"HyperRL-A2C-{task}-v0",
+            n_envs=1,
+            learner_kwargs={"n_steps": 20, "learning_rate": 1e-12},
+            search_space=[Hyperparameter("n_steps", values=(5, 10, 20))],
+        )
+        env.reset(seed=0)
+        steps, rewards = 20, []
+        while steps < 820:
+            _, reward, _, _, info = env.step(env.search_space.action({"n_steps": n_steps}))
+            rewards.append(reward)
+            steps = info["env_steps"]
+            env.reset()
+        means.append(np.mean(rewards))
+    assert means == pytest.approx([means[0]] * 3, rel=1e-5)
 
 
 def test_phases_in_which_no_episode_ends_repeat_the_episode_return(scripted):
