@@ -59,7 +59,6 @@ class EpisodicControlAgent(HyperAgent):
         beta: Writing rate.
         rule: "average" (Eq. 4) or "max" (the best return is kept).
         kernel_delta: Of the similarity 1 / (squared distance + delta).
-        memory_index: "exact", or "ivf": approximate reads, for a capacity of 100,000 and more.
         embedding: "vae" (learned, with C) or "random".
         key_dim: Length of the keys.
         epsilon_start: Exploration rate at the start of the run.
@@ -93,7 +92,6 @@ class EpisodicControlAgent(HyperAgent):
         beta: float = 0.5,
         rule: Literal["average", "max"] = "average",
         kernel_delta: float = 1e-3,
-        memory_index: Literal["exact", "ivf"] = "exact",
         embedding: Literal["vae", "random"] = "vae",
         key_dim: int = 32,
         epsilon_start: float = 1.0,
@@ -136,7 +134,6 @@ class EpisodicControlAgent(HyperAgent):
             beta=beta,
             rule=rule,
             delta=kernel_delta,
-            index=memory_index,
         )
         self.embedding: Embedding
         if embedding == "vae":

@@ -3,18 +3,18 @@
 In its symbols: `key` is phi(s), `action` a, `value` G, `k_read` and `k_write` |N(i)|, `capacity` N_mem.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agents.episodic.approximate import Cells
-from agents.episodic.neighbours import Float32s, Indices, nearest_per_group, squared_distances
+from agents.episodic.neighbours import Float32s, Groups, Indices, squared_distances
 
 Rule = Literal["average", "max"]
-Index = Literal["exact", "ivf"]
 Float64s = NDArray[np.float64]
 
 KEY_LIMIT = 1e15  # squared distances between larger keys could overflow float32
@@ -25,26 +25,42 @@ def similarity(squared_distances: Float32s, delta: float = 1e-3) -> Float64s:
     return 1.0 / (squared_distances.astype(np.float64) + delta)
 
 
-def average(values: Float64s, similarities: Float64s) -> Float64s:
+def weighted_mean(values: Float64s, similarities: Float64s) -> Float64s:
     """Eq. 3: sum_k Sim_k M_k / sum_k Sim_k over the neighbours k, axis 0.
 
     Example:
-        >>> float(average(np.array([0.0, 4.0]), np.array([1.0, 3.0])))
+        >>> float(weighted_mean(np.array([0.0, 4.0]), np.array([1.0, 3.0])))
         3.0
     """
     weights = similarities / similarities.sum(axis=0)
     return np.asarray((weights * values).sum(axis=0))
 
 
-def moved(values: Float64s, similarities: Float64s, target: float, beta: float) -> Float64s:
+def moved_towards(values: Float64s, similarities: Float64s, target: float, beta: float) -> Float64s:
     """Eq. 4: M_k + beta (G - M_k) Sim_k / sum_k Sim_k for every neighbour k, with G the target.
 
     Example:
-        >>> moved(np.array([0.0, 4.0]), np.array([1.0, 3.0]), target=8.0, beta=0.5).tolist()
+        >>> moved_towards(np.array([0.0, 4.0]), np.array([1.0, 3.0]), target=8.0, beta=0.5).tolist()
         [1.0, 5.5]
     """
     weights: Float64s = similarities / similarities.sum()
     return values + beta * (target - values) * weights
+
+
+class _ByAction(NamedTuple):
+    """The tuples of a memory by action, then by age, as a read goes through them.
+
+    Attributes:
+        actions: Those that have tuples, (groups,).
+        slots: Where the tuples are in the memory, (n,).
+        keys: Theirs, side by side, (n, width).
+        groups: Which of them belong to one action.
+    """
+
+    actions: Indices
+    slots: Indices
+    keys: Float32s
+    groups: Groups
 
 
 class EpisodicMemory:
@@ -63,11 +79,6 @@ class EpisodicMemory:
         rule: `"average"` (Eq. 4), or `"max"` (Blundell et al. 2016: the best value at exactly this key is
             kept and no neighbour moves).
         delta: Of the kernel, > 0: the squared distance below which keys count as one.
-        index: `"exact"`, or `"ivf"` for 100,000 entries and more: a read considers the entries of the cells
-            nearest to its key alone (see `agents.episodic.approximate`), and all of an action of which these
-            hold fewer than `k_read`. Writing stays exact.
-        candidates: With `"ivf"`, how many entries a read considers at least. Default: 4,096, or with many
-            actions 6 * k_read * n_actions.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -89,8 +100,6 @@ class EpisodicMemory:
         beta: float = 0.5,
         rule: Rule = "average",
         delta: float = 1e-3,
-        index: Index = "exact",
-        candidates: int | None = None,
     ) -> None:
         self.key_dim = _integer("key_dim", key_dim)
         self.n_actions = _integer("n_actions", n_actions)
@@ -103,12 +112,7 @@ class EpisodicMemory:
             raise ValueError(f"rule must be one of {', '.join(get_args(Rule))}; got {rule!r}")
         if not 0.0 < delta < math.inf:
             raise ValueError(f"delta must be positive and finite, got {delta!r}")
-        if index not in get_args(Index):
-            raise ValueError(f"index must be one of {', '.join(get_args(Index))}; got {index!r}")
-        if candidates is None:
-            candidates = max(4_096, 6 * self.k_read * self.n_actions)
-        self.beta, self.rule, self.delta, self.index = float(beta), rule, float(delta), index
-        self.candidates = _integer("candidates", candidates)
+        self.beta, self.rule, self.delta = float(beta), rule, float(delta)
         # Zeros on the right change no distance. faiss takes some narrow rows in blocks, which round
         # differently from the rows left over: equal keys would not be equally near.
         width = math.ceil(self.key_dim / 16) * 16
@@ -116,11 +120,9 @@ class EpisodicMemory:
         # As few bits as possible: NumPy's stable sort is ten times faster up to 16.
         self._actions = np.zeros(self.capacity, dtype=np.min_scalar_type(self.n_actions - 1))
         self._values = np.zeros(self.capacity)
-        self._stored = np.zeros(self.n_actions, dtype=np.intp)  # tuples per action
         self._slot_of: dict[tuple[int, bytes], int] = {}  # by the exact (action, key) of every stored tuple
         self._next_slot = 0  # the slots are a ring: in a full memory, this one holds the earliest added tuple
-        self._groups: tuple[Indices, Indices, Indices] | None = None  # for reading; an addition voids it
-        self._cells = Cells(self._keys) if index == "ivf" else None
+        self._by_action: _ByAction | None = None  # for reading; an addition voids it
 
     def __len__(self) -> int:
         return len(self._slot_of)
@@ -157,16 +159,12 @@ class EpisodicMemory:
         q = np.full(self.n_actions, np.nan)
         if len(self) == 0:
             return q
-        if self._cells is None:
-            if self._groups is None:
-                self._groups = self._grouped_by_action(np.arange(len(self)))
-            actions, starts, slots = self._groups
-            distances = squared_distances(padded, self._keys[: len(self)])[slots]
-        else:
-            actions, starts, slots = self._grouped_by_action(self._candidates(padded, self._cells))
-            distances = squared_distances(padded, self._keys[slots])
-        nearest, distances = nearest_per_group(distances, starts, self.k_read)
-        q[actions] = average(self._values[slots[nearest]], similarity(distances, self.delta))
+        if self._by_action is None:
+            self._by_action = self._grouped_by_action()
+        grouped = self._by_action
+        neighbours, distances = grouped.groups.nearest(squared_distances(padded, grouped.keys), self.k_read)
+        values = self._values[grouped.slots[neighbours]]
+        q[grouped.actions] = weighted_mean(values, similarity(distances, self.delta))
         return q
 
     def write(self, key: ArrayLike, action: int | np.integer[Any], value: float) -> None:
@@ -196,15 +194,8 @@ class EpisodicMemory:
             self._add(padded, action, value)
 
     def state_dict(self) -> dict[str, Any]:
-        """The settings (numbers and strings) and the tuples, earliest added first (arrays).
-
-        With `"ivf"` also the cell of every tuple, shape (n,), and the cells' centroids, (cells, key_dim).
-        """
-        state = {**self._settings(), "keys": self.keys, "actions": self.actions, "values": self.values}
-        if self._cells is not None:
-            state["cells"] = self._cells.cell_of[self._slots_by_age()]
-            state["centroids"] = self._cells.centroids[:, : self.key_dim].copy()
-        return state
+        """The settings (numbers and strings) and the tuples, earliest added first (arrays)."""
+        return {**self._settings(), "keys": self.keys, "actions": self.actions, "values": self.values}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Replaces the content by the `state_dict` of a memory with the same settings.
@@ -223,36 +214,27 @@ class EpisodicMemory:
         expected = [(n, self.key_dim), (n,), (n,)]
         if (shapes := [array.shape for array in arrays]) != expected:
             raise ValueError(f"keys, actions and values must be of shapes {expected}, got {shapes}")
-        # "max" adds and moves no neighbour; "exact" makes no cells of its own.
-        loaded = EpisodicMemory(**{**self._settings(), "rule": "max", "index": "exact"})
+        # "max" adds and moves no neighbour.
+        loaded = EpisodicMemory(**{**self._settings(), "rule": "max"})
         for key, action, value in zip(*arrays, strict=True):
             loaded.write(key, action, value)
         if len(loaded) < n:
             raise ValueError("the state holds a key twice with the same action")
-        loaded.rule, loaded.index = self.rule, self.index
-        if self._cells is not None:
-            loaded._cells = Cells.restored(loaded._keys, expected[0], state["cells"], state["centroids"])
+        loaded.rule = self.rule
         vars(self).update(vars(loaded))
 
     def _settings(self) -> dict[str, Any]:
-        names = ("key_dim", "n_actions", "capacity", "k_read", "k_write", "beta", "rule", "delta", "index")
-        settings = {name: getattr(self, name) for name in names}
-        return settings if self.index == "exact" else {**settings, "candidates": self.candidates}
+        names = ("key_dim", "n_actions", "capacity", "k_read", "k_write", "beta", "rule", "delta")
+        return {name: getattr(self, name) for name in names}
 
     def _add(self, padded: Float32s, action: int, value: float) -> None:
         slot = self._next_slot
         if len(self) == self.capacity:
             del self._slot_of[int(self._actions[slot]), self._keys[slot].tobytes()]
-            self._stored[self._actions[slot]] -= 1
-            if self._cells is not None:
-                self._cells.remove_earliest(slot)
         self._keys[slot], self._actions[slot], self._values[slot] = padded, action, value
         self._slot_of[action, padded.tobytes()] = slot
-        self._stored[action] += 1
-        if self._cells is not None:
-            self._cells.add(slot)
         self._next_slot = (slot + 1) % self.capacity
-        self._groups = None
+        self._by_action = None
 
     def _move_neighbours(self, padded: Float32s, action: int, value: float) -> None:
         slots = np.flatnonzero(self._actions[: len(self)] == action)
@@ -260,10 +242,10 @@ class EpisodicMemory:
             return
         slots = self._by_age(slots)
         distances = squared_distances(padded, self._keys[slots])
-        nearest, distances = nearest_per_group(distances, np.array([0]), self.k_write)
-        neighbours = slots[nearest[:, 0]]
+        members, distances = Groups(np.array([0]), len(slots)).nearest(distances, self.k_write)
+        neighbours = slots[members[:, 0]]
         similarities = similarity(distances[:, 0], self.delta)
-        self._values[neighbours] = moved(self._values[neighbours], similarities, value, self.beta)
+        self._values[neighbours] = moved_towards(self._values[neighbours], similarities, value, self.beta)
 
     def _by_age(self, slots: Indices) -> Indices:
         """Increasing slots, earliest added first."""
@@ -272,22 +254,11 @@ class EpisodicMemory:
     def _slots_by_age(self) -> Indices:
         return self._by_age(np.arange(len(self)))
 
-    def _grouped_by_action(self, slots: Indices) -> tuple[Indices, Indices, Indices]:
-        """The actions of increasing slots, where each begins among them, and them by action, then by age."""
-        slots = self._by_age(slots)
+    def _grouped_by_action(self) -> _ByAction:
+        slots = self._slots_by_age()
         slots = slots[np.argsort(self._actions[slots], kind="stable")]
         actions, starts = np.unique(self._actions[slots], return_index=True)
-        return actions.astype(np.intp), starts, slots
-
-    def _candidates(self, padded: Float32s, cells: Cells) -> Indices:
-        """The slots that an approximate read considers, increasing."""
-        slots = cells.near(padded, self.candidates)
-        considered = np.bincount(self._actions[slots], minlength=self.n_actions)
-        lacking = considered < np.minimum(self._stored, self.k_read)
-        if lacking.any():
-            slots = slots[~lacking[self._actions[slots]]]
-            slots = np.append(slots, np.flatnonzero(lacking[self._actions[: len(self)]]))
-        return np.sort(slots)
+        return _ByAction(actions.astype(np.intp), slots, self._keys[slots], Groups(starts, len(slots)))
 
     def _padded(self, key: ArrayLike) -> Float32s:
         given = np.asarray(key, dtype=np.float64)

@@ -1,5 +1,7 @@
 """Exact search for nearest keys."""
 
+import sys
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -7,8 +9,9 @@ from numpy.typing import NDArray
 Float32s = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
-LOWER_HALF, UPPER_HALF = np.uint64(2**32 - 1), np.uint64(32)
-INFINITY_BITS = np.uint64(np.float32(np.inf).view(np.uint32)) << UPPER_HALF
+LOW_HALF = np.uint64(2**32 - 1)
+# Which of the two float32s in the memory of a 64-bit integer holds its upper bits.
+HIGH_HALF = 1 if sys.byteorder == "little" else 0
 
 
 def squared_distances(key: Float32s, keys: Float32s) -> Float32s:
@@ -21,25 +24,38 @@ def squared_distances(key: Float32s, keys: Float32s) -> Float32s:
     return out
 
 
-def nearest_per_group(distances: Float32s, starts: Indices, k: int) -> tuple[Indices, Float32s]:
-    """The k nearest members of every group, nearest first and the earlier of equally near ones first.
+class Groups:
+    """Members of groups, each group side by side, of which the nearest are looked for again and again.
 
     Args:
-        distances: Finite and not negative, shape (n,), each group side by side.
-        starts: Where each group begins, shape (groups,), increasing from 0.
-        k: Members to find per group.
-
-    Returns:
-        Positions in `distances` and the distances there, both (min(k, n), groups). In a group of fewer
-        members, one of them stands in for those that lack, at distance infinity.
+        starts: Where each group begins among the members, shape (groups,), increasing from 0.
+        n: Number of members.
     """
-    # One integer holds a distance above its position, so that a minimum is the nearest and, of a tie, the
-    # earlier member: the bits of floats that are not negative sort as the floats do.
-    packed = distances.view(np.uint32).astype(np.uint64) << UPPER_HALF
-    packed |= np.arange(len(distances), dtype=np.uint64)
-    nearest = np.empty((min(k, len(distances)), len(starts)), dtype=np.uint64)
-    for row in nearest:
-        np.minimum.reduceat(packed, starts, out=row)
-        taken = row & LOWER_HALF
-        packed[taken] = INFINITY_BITS | taken
-    return (nearest & LOWER_HALF).astype(np.intp), (nearest >> UPPER_HALF).astype(np.uint32).view(np.float32)
+
+    def __init__(self, starts: Indices, n: int) -> None:
+        self._starts = starts
+        # One integer holds a distance above its member's position, so that a minimum is the nearest and, of
+        # a tie, the earlier member: the bits of floats that are not negative sort as the floats do. Only
+        # the distances change from one search to the next.
+        self._packed = np.arange(n, dtype=np.uint64)
+        self._distances = self._packed.view(np.float32)[HIGH_HALF::2]
+
+    def nearest(self, distances: Float32s, k: int) -> tuple[Indices, Float32s]:
+        """The k nearest members of every group, nearest first and the earlier of equally near ones first.
+
+        Args:
+            distances: Finite and not negative, shape (n,).
+            k: Members to find per group.
+
+        Returns:
+            Positions among the members and the distances there, both (min(k, n), groups). In a group of
+            fewer members, one of them stands in for those that lack, at distance infinity.
+        """
+        self._distances[:] = distances
+        found = np.empty((min(k, len(distances)), len(self._starts)), dtype=np.uint64)
+        for row in found:
+            np.minimum.reduceat(self._packed, self._starts, out=row)
+            self._distances[row & LOW_HALF] = np.inf
+        halves = found.view(np.uint32)
+        positions, bits = halves[:, 1 - HIGH_HALF :: 2], halves[:, HIGH_HALF::2]
+        return positions.astype(np.intp), np.ascontiguousarray(bits).view(np.float32)

@@ -191,7 +191,6 @@ def test_capacity_and_interval_follow_the_family():
         ({"capacity": 0}, "capacity"),
         ({"beta": 0.0}, "beta"),
         ({"kernel_delta": 0.0}, "delta"),
-        ({"memory_index": "flat"}, "index must be one of exact, ivf"),
         ({"vae_hidden": 0}, "vae_hidden"),
     ],
 )

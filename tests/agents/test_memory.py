@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.episodic import EpisodicMemory
-from agents.episodic.memory import average, moved, similarity
-from agents.episodic.neighbours import nearest_per_group, squared_distances
+from agents.episodic.memory import moved_towards, similarity, weighted_mean
+from agents.episodic.neighbours import Groups, squared_distances
 
 RULES = ("average", "max")
 SETTINGS = {
@@ -21,7 +21,6 @@ SETTINGS = {
     "beta": 0.5,
     "rule": "average",
     "delta": 1e-3,
-    "index": "exact",
 }
 
 
@@ -122,14 +121,16 @@ def test_the_formulas_by_hand():
     assert similarity(np.float32([0, 1, 3])).tolist() == pytest.approx([1000, 1 / 1.001, 1 / 3.001])
     sims = np.array([[3.0, 1.0], [1.0, 0.0]])
     # Columns: weights 3/4, 1/4 of 4 and 8 are 5; weights 1, 0 of 6 and 7 are 6.
-    assert average(np.array([[4.0, 6.0], [8.0, 7.0]]), sims).tolist() == [5.0, 6.0]
+    assert weighted_mean(np.array([[4.0, 6.0], [8.0, 7.0]]), sims).tolist() == [5.0, 6.0]
     # 4 + 0.5 * (12 - 4) * 3/4 = 7 and 8 + 0.5 * (12 - 8) * 1/4 = 8.5.
-    assert moved(np.array([4.0, 8.0]), np.array([3.0, 1.0]), 12.0, 0.5).tolist() == [7.0, 8.5]
+    assert moved_towards(np.array([4.0, 8.0]), np.array([3.0, 1.0]), 12.0, 0.5).tolist() == [7.0, 8.5]
 
 
 def test_the_nearest_of_every_group():
     distances = np.float32([5, 1, 1, 7, 2, 2, 2])
-    positions, found = nearest_per_group(distances, np.array([0, 3, 4]), 2)  # groups 5 1 1 | 7 | 2 2 2
+    positions, found = Groups(np.array([0, 3, 4]), len(distances)).nearest(
+        distances, 2
+    )  # groups 5 1 1 | 7 | 2 2 2
     assert positions.tolist() == [[1, 3, 4], [2, 3, 5]]
     assert found.tolist() == [[1, 7, 2], [1, float("inf"), 2]]
 
