@@ -11,6 +11,7 @@ import gymnasium as gym
 from agents.base import HyperAgent
 from agents.episodic import EpisodicControlAgent, EpisodicMemory
 from agents.fixed import FixedAgent
+from agents.loop import Step, run, steps
 from agents.random import RandomAgent
 from agents.sb3 import make_dqn_agent, make_sb3_agent
 
@@ -66,4 +67,14 @@ def make(name: str, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> Hyp
     return factory(env, seed, **kwargs)
 
 
-__all__ = ["AGENTS", "EpisodicControlAgent", "EpisodicMemory", "HyperAgent", "keywords", "make"]
+__all__ = [
+    "AGENTS",
+    "EpisodicControlAgent",
+    "EpisodicMemory",
+    "HyperAgent",
+    "Step",
+    "keywords",
+    "make",
+    "run",
+    "steps",
+]

@@ -413,6 +413,11 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         """The action that means the task's own defaults."""
         return self.search_space.default_action
 
+    @property
+    def episode_over(self) -> bool:
+        """Whether the learning episode has ended, so that `reset` comes before the next `step`."""
+        return self._episode_over
+
     def hyper_state_tensors(self) -> list[torch.Tensor]:
         """Copies of the raw tensors W_m^n behind the observation, in its order (Eq. 2).
 
