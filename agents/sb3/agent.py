@@ -83,8 +83,9 @@ class SB3Agent(HyperAgent):
             if not (self._episode_over or np.array_equal(model._last_obs, obs[None])):  # type: ignore[arg-type]
                 self._leave_episode()
             model._last_obs = obs[None].copy()
+            # At every step: a restored policy may be in the middle of a rollout.
+            model.policy.set_training_mode(False)
             if self._steps == 0:
-                model.policy.set_training_mode(False)
                 self._resample_noise()
             if model.sde_sample_freq > 0 and self._steps % model.sde_sample_freq == 0:
                 self._resample_noise()
@@ -102,7 +103,7 @@ class SB3Agent(HyperAgent):
         info: Mapping[str, Any],
     ) -> None:
         """See `HyperAgent.observe`."""
-        done = terminated or truncated
+        done = bool(terminated or truncated)
         step_info: dict[str, Any] = {"TimeLimit.truncated": truncated and not terminated}
         if done:
             step_info["terminal_observation"] = next_obs
