@@ -508,6 +508,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         Raises:
             CheckpointError: A snapshot of another task, algorithm or configuration. The environment
                 stays as it is.
+            InnerEnvError: The inner environment raised an exception in its reset.
         """
         if not isinstance(snapshot, Mapping) or not isinstance(snapshot.get("identity"), Mapping):
             raise CheckpointError("This is no snapshot of a Hyper-RL environment.")
@@ -528,6 +529,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
                 self.projector.load_state_dict(projection)
             else:
                 self._take_over(before)
+            if isinstance(error, InnerEnvError):
+                raise
             raise CheckpointError(f"The state does not fit this environment: {error!r}.") from error
         return self._observation(), self._info(diverged=False)
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# A name that nobody else gives a file, so that one left by a killed process can be removed safely.
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{16}(?P<suffix>(\.[^.]*)?)")
 
 
 @contextmanager
@@ -18,12 +23,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     Args:
         path: Where the content shall be; its suffix is the temporary path's too.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary
-        _to_disk(temporary)
+        _sync_file(temporary)
         os.replace(temporary, path)
-        _to_disk(path.parent)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -34,9 +39,40 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def final_name(name: str) -> str | None:
+    """The name that a temporary file of `whole_file` was to get; None for every other file.
+
+    Example:
+        >>> final_name(".model.0123456789abcdef.zip")
+        'model.zip'
+    """
+    found = _TEMPORARY.fullmatch(name)
+    return None if found is None else found["stem"] + found["suffix"]
+
+
+def is_plain_file(path: Path) -> bool:
+    """Whether there is a file at this very place: no folder, and no link to one elsewhere."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _sync_file(path: Path) -> None:
+    # Windows syncs only what is open for writing.
+    descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    """Brings a new name to the disk, on systems and file systems that can."""
+    # Windows opens no folders.
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    # The file has its name by now: that the folder cannot be synced does not undo it.
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,9 +71,9 @@ class Seconds(float):
 
 
 class InnerEnvError(RuntimeError):
-    """An environment phase failed, as where the inner environment raised an exception (its cause).
+    """An environment phase or the reset before it failed, as by an exception of the inner environment.
 
-    Says in which step, of which run, and with which hyperparameters.
+    Says where, in which run, and in a phase with which hyperparameters.
     """
 
 
@@ -129,8 +129,13 @@ class InnerRun:
         return self.collect()
 
     def prepare(self) -> None:
-        """Resets the inner environments: what `start` does first, or what a state is then loaded over."""
-        with self._random_state.swapped_in():
+        """Resets the inner environments: what `start` does first, or what a state is then loaded over.
+
+        Raises:
+            InnerEnvError: The reset failed.
+        """
+        failed = f"The first reset failed in {self._named}"
+        with self._reported(lambda: failed), self._random_state.swapped_in():
             self.learner.start_run(self._total_env_steps, self._gradient_order)
 
     def update(self, values: Mapping[str, float]) -> None:
@@ -147,20 +152,17 @@ class InnerRun:
         Raises:
             InnerEnvError: The phase failed.
         """
-        try:
-            with self._random_state.swapped_in():
-                return self.learner.environment_phase()
-        # An inner environment can raise anything.
-        except Exception as error:
-            self.failed = True
-            values = ", ".join(
-                f"{name} {value:.6g}" for name, value in self.learner.values_in_force().items()
+
+        def failure() -> str:
+            values = self.learner.values_in_force().items()
+            return (
+                f"The environment phase failed in environment step {self.env_steps + 1:,} of {self._named}, "
+                f"after update phase {self.phase}, with "
+                + ", ".join(f"{name} {value:.6g}" for name, value in values)
             )
-            raise InnerEnvError(
-                f"The environment phase failed in environment step {self.env_steps + 1:,} of the run "
-                f"with seed {self.seed}, after update phase {self.phase}, with {values}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+
+        with self._reported(failure), self._random_state.swapped_in():
+            return self.learner.environment_phase()
 
     def lap(self) -> Seconds:
         """Wall-clock seconds since the last call."""
@@ -209,6 +211,9 @@ class InnerRun:
 
         Returns:
             Whether inner episodes had to start afresh, because their simulator cannot be given back.
+
+        Raises:
+            InnerEnvError: They had to, and the reset failed.
         """
         assert self.learner.env is not None
         self.seed, self.phase = state["seed"], state["phase"]
@@ -217,7 +222,9 @@ class InnerRun:
             self.learner.load_state_dict(state["learner"])
             go_on = set_envs_state(self.learner.env, state["envs"])
             if not go_on:
-                self.learner.restart_inner_episodes()
+                failed = f"The reset failed that starts new inner episodes in {self._named}"
+                with self._reported(lambda: failed):
+                    self.learner.restart_inner_episodes()
         self.failed = False
         self.lap()
         return not go_on
@@ -225,3 +232,17 @@ class InnerRun:
     def close(self) -> None:
         """Closes the inner environments."""
         self._envs.close()
+
+    @contextmanager
+    def _reported(self, failure: Callable[[], str]) -> Iterator[None]:
+        """Makes an `InnerEnvError` of whatever is raised inside the block; `failure` says what failed."""
+        try:
+            yield
+        # An inner environment can raise anything.
+        except Exception as error:
+            self.failed = True
+            raise InnerEnvError(f"{failure()}: {type(error).__name__}: {error}") from error
+
+    @property
+    def _named(self) -> str:
+        return f"the run with seed {self.seed}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +11,11 @@ from typing import Any
 
 from hyperrl_env import CheckpointError
 from hyperrl_env.checkpoint import State, read_checkpoint, write_checkpoint
+from hyperrl_env.files import final_name, is_plain_file
 
 CHECKPOINTS = "checkpoints"
+# What is called otherwise in the folder is not the run's, and stays.
+_NAME = re.compile(r"step-\d{12}\.zip")
 _KEPT = 2
 # A state is kept in memory as often as costs at most this part of the time.
 _SHARE = 0.01
@@ -55,17 +60,22 @@ class Checkpoints:
         Raises:
             CheckpointError: It could not be written; the ones before are intact.
         """
+        path = self._folder / f"step-{step:012d}.zip"
+        self._check_folder()
+        if os.path.lexists(path) and not is_plain_file(path):
+            raise CheckpointError(f"{path} could not be written: something that is no file is in its place.")
         self._folder.mkdir(exist_ok=True)
-        write_checkpoint(self._folder / f"step-{step:012d}.zip", state)
+        write_checkpoint(path, state)
         self._memory = None
         self._written = self._remembered = time.perf_counter()
         self.tidy()
 
     def tidy(self) -> None:
         """Removes old checkpoints, and what a process left that was killed while it wrote one."""
-        kept = self.paths()[:_KEPT]
+        for path in self.paths()[_KEPT:]:
+            path.unlink()
         for path in self._folder.iterdir():
-            if path not in kept:
+            if _NAME.fullmatch(final_name(path.name) or "") and is_plain_file(path):
                 path.unlink()
 
     def write_remembered(self) -> None:
@@ -74,8 +84,14 @@ class Checkpoints:
             self.write(*self._memory)
 
     def paths(self) -> list[Path]:
-        """The checkpoints there are, newest first."""
-        return sorted(self._folder.glob("step-*.zip"), reverse=True)
+        """The checkpoints there are, newest first.
+
+        Raises:
+            CheckpointError: Something that is no folder is in the place of theirs.
+        """
+        self._check_folder()
+        found = self._folder.iterdir() if self._folder.exists() else ()
+        return sorted((p for p in found if _NAME.fullmatch(p.name) and is_plain_file(p)), reverse=True)
 
     def last(self, complain: Callable[[str], None] = lambda message: None) -> State | None:
         """The last state that is whole.
@@ -103,3 +119,8 @@ class Checkpoints:
         if errors:
             raise CheckpointError(f"{' '.join(errors)} There is no whole checkpoint to go on from.")
         return None
+
+    def _check_folder(self) -> None:
+        # What a link leads to is not the run's.
+        if os.path.lexists(self._folder) and (self._folder.is_symlink() or not self._folder.is_dir()):
+            raise CheckpointError(f"{self._folder} is a file or a link, not a folder: move it elsewhere.")

@@ -145,6 +145,9 @@ def _resume(arguments: argparse.Namespace, console: Console) -> int:
             resume=True,
             warn=lambda message: _complain(message, "warning"),
         )
+    except InnerEnvError as error:
+        _complain(str(error))
+        return FAILED
     except _USERS_ERRORS as error:
         _complain(str(error) or repr(error))
         return USER_ERROR
@@ -159,7 +162,11 @@ def _drive(run: TrainingRun, console: Console) -> int:
         with Interrupt(display.stopping) as interrupt, display.live():
             summary = run.train(on_step=display.step, stop=lambda: bool(interrupt.requested))
     except (InnerEnvError, CheckpointError, OSError) as error:
-        kept = f"The last checkpoint is kept: `hyperrl resume {run.folder}` goes on from it."
+        kept = (
+            f"The last checkpoint is kept: `hyperrl resume {run.folder}` goes on from it."
+            if run.resumable
+            else "There is no checkpoint yet."
+        )
         # A run that is over already fails at its pictures only.
         _complain(
             f"{str(error).removesuffix('.')}. " + ("The results are kept." if outcome(run.folder) else kept)
@@ -169,7 +176,11 @@ def _drive(run: TrainingRun, console: Console) -> int:
     console.print(
         f"{summary['status']} after {summary['env_steps']:,} env steps in {summary['seconds']:,.0f} s "
         f"({summary['steps_per_second']:,.0f} per second), "
-        + ("no inner episode ended" if score is None else f"mean return {score:,.1f}"),
+        + (
+            "no inner episode ended"
+            if score is None
+            else f"mean return {score:,.1f} over the last {summary['score_episodes']} inner episodes"
+        ),
         markup=False,
     )
     console.print(f"results in {run.folder}", markup=False, soft_wrap=True)

@@ -41,7 +41,9 @@ class Display:
 
     def step(self, progress: Progress) -> None:
         """Takes note of a hyper-step."""
-        if self._console.is_terminal:
+        # The last rollout is collected, and still to be trained on: that is not the end.
+        ending = progress.env_steps >= progress.total_env_steps and not progress.finished
+        if self._console.is_terminal or ending:
             return
         parts = min(progress.env_steps * _PARTS // progress.total_env_steps, _PARTS)
         if parts > self._parts:
@@ -65,16 +67,18 @@ class Display:
 
 
 def _steps(progress: Progress) -> str:
-    return f"{progress.env_steps:,} / {progress.total_env_steps:,} env steps"
+    # Rollouts are collected whole, so that the last one can go beyond the budget.
+    done = min(progress.env_steps, progress.total_env_steps)
+    return f"{done:,} / {progress.total_env_steps:,} env steps"
 
 
 def _state(progress: Progress) -> str:
     mean = "-" if progress.mean_return is None else f"{progress.mean_return:,.1f}"
-    left = progress.seconds_left
-    left_text = "?" if left is None else str(timedelta(seconds=round(left)))
-    return (
-        f"phase {progress.phase:,}, return {mean}, {progress.steps_per_second:,.0f} steps/s, {left_text} left"
-    )
+    parts = [f"phase {progress.phase:,}", f"return {mean}", f"{progress.steps_per_second:,.0f} steps/s"]
+    if not progress.finished:
+        left = progress.seconds_left
+        parts.append("? left" if left is None else f"{timedelta(seconds=round(left))} left")
+    return ", ".join(parts)
 
 
 def _values(progress: Progress) -> str:

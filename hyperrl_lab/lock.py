@@ -2,60 +2,64 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-LOCK_FILE = ".lock"
+from filelock import FileLock, Timeout
+
+from hyperrl_env.files import write_text
+
+# The holder has a file of its own: Windows lets nobody else read a locked one.
+LOCK_FILE, HOLDER_FILE = ".hyperrl.lock", ".hyperrl.holder"
 
 
 class FolderLock:
     """Holds a folder for this process inside its block.
 
     The lock is the operating system's own on a file in the folder: it ends with the process, however
-    that ends, so that a file that a killed process left behind holds nobody up. The file tells who
-    holds the lock.
+    that ends, so that a file that a killed process left behind holds nobody up. A second file says
+    who holds the lock.
 
     Args:
         folder: The folder, which exists.
 
     Raises:
-        FileExistsError: On entering, where another process holds the folder; says which one, and where.
-        OSError: On entering, where the folder cannot be written or its file system knows no locks.
+        FileExistsError: On entering, if another process holds the folder; says which one, and where.
+        OSError: On entering, if the folder cannot be written or its file system knows no locks.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / LOCK_FILE
+        self._folder = folder
+        # Not the thread's, but the process's; never a mere file, which a killed process would leave behind.
+        self._lock = FileLock(folder / LOCK_FILE, timeout=0, thread_local=False, fallback_to_soft=False)
 
     def __enter__(self) -> FolderLock:
-        while True:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Between opening and locking another process may have finished and removed the file.
-                if self._path.exists() and os.path.samestat(os.stat(self._path), os.fstat(self._descriptor)):
-                    break
-            except BlockingIOError:
-                holder = _holder(self._path)
-                os.close(self._descriptor)
-                raise FileExistsError(f"{self._path.parent} is in use by {holder}.") from None
-            except BaseException:
-                os.close(self._descriptor)
-                raise
-            os.close(self._descriptor)
-        os.truncate(self._descriptor, 0)
-        os.write(self._descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise FileExistsError(
+                f"{self._folder} is in use by {_holder(self._folder / HOLDER_FILE)}."
+            ) from None
+        # The lock holds without it.
+        with suppress(OSError):
+            write_text(
+                self._folder / HOLDER_FILE, json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+            )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # While it is still held: nobody can have taken the file by now.
-        self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
+        (self._folder / HOLDER_FILE).unlink(missing_ok=True)
+        # While it is still held: nobody can have taken the file by now. Windows removes no open files;
+        # there the release does it.
+        with suppress(PermissionError):
+            (self._folder / LOCK_FILE).unlink(missing_ok=True)
+        self._lock.release()
 
 
 def _holder(path: Path) -> str:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
+import secrets
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from stable_baselines3.common.logger import CSVOutputFormat, TensorBoardOutputFormat, configure
+from stable_baselines3.common.logger import (
+    CSVOutputFormat,
+    Logger,
+    TensorBoardOutputFormat,
+    filter_excluded_keys,
+)
+from torch.utils.tensorboard.writer import SummaryWriter
 
 from hyperrl_env.learners import InnerLearner
+from hyperrl_lab.folder import RunFolder
 from hyperrl_lab.progress import Progress
 
-PROGRESS_FILE, _EVENTS = "progress.csv", "events.out.tfevents*"
+PROGRESS_FILE, _EVENTS = "progress.csv", "events.out.tfevents"
+# The first columns of `progress.csv`; the others follow by name, `hyper/*` before `train/*`.
+_COLUMNS = (
+    *("time/total_timesteps", "time/phases", "time/time_elapsed", "time/fps"),
+    *("rollout/ep_rew_mean", "rollout/ep_len_mean", "hyper/reward", "hyper/epsilon"),
+)
 # A line takes milliseconds, most of them TensorBoard's; an update phase of A2C takes no longer.
 _MANY, _LINES = 500, 200
 
@@ -26,8 +39,9 @@ def default_interval(phases: float) -> int:
 class RunLog:
     """Metrics of a run under SB3's names, one line every `log_interval` update phases.
 
-    The learner records `train/*` itself. `hyper/*` are means over all hyper-steps since the last
-    line, `rollout/*` over the last 100 inner episodes.
+    A line stands at the environment steps that its last updates were trained on. The learner records
+    `train/*` itself. `hyper/*` are means over all hyper-steps since the line before, `rollout/*` over
+    the last 100 inner episodes.
 
     Args:
         folder: Where `progress.csv` and the TensorBoard events go.
@@ -36,28 +50,29 @@ class RunLog:
         log_interval: Update phases per line; None: as `default_interval` says.
         state: What `state_dict` gave, to go on from there: what was logged after it is taken out of the
             files, because it will be logged again.
+
+    Raises:
+        FileExistsError: The folder holds a `progress.csv` that is not the run's.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: RunFolder,
         learner: InnerLearner,
         progress: Progress,
         log_interval: int | None,
         state: Mapping[str, Any] | None = None,
     ) -> None:
         self._folder = folder
-        for path in folder.glob(_EVENTS):
-            size = 0 if state is None else state["events"].get(path.name, 0)
+        for name in self._events():
+            path, size = folder.path / name, 0 if state is None else state["events"].get(name, 0)
             if size == 0:
                 path.unlink()
             elif path.stat().st_size > size:
                 os.truncate(path, size)
-        self._logger = configure(str(folder), ["csv", "tensorboard"])
-        self._csv, self._tensorboard = (
-            cast(CSVOutputFormat, self._logger.output_formats[0]),
-            cast(TensorBoardOutputFormat, self._logger.output_formats[1]),
-        )
+        self._csv = _CSV(str(folder.claim(PROGRESS_FILE)))
+        self._tensorboard = _TensorBoard(folder)
+        self._logger = Logger(str(folder.path), [self._csv, self._tensorboard])
         learner.model.set_logger(self._logger)
         self._progress = progress
         phases = progress.total_env_steps / (learner.n_steps * learner.n_envs)
@@ -70,26 +85,32 @@ class RunLog:
     def state_dict(self) -> dict[str, Any]:
         """The lines so far, where the events end, and what has been noted since the last line."""
         self._tensorboard.writer.flush()
-        logger = self._logger
+        logger, folder = self._logger, self._folder.path
         return {
-            "csv": (self._folder / PROGRESS_FILE).read_bytes(),
+            "csv": (folder / PROGRESS_FILE).read_text(encoding="utf-8"),
             "columns": list(self._csv.keys),
-            "events": {path.name: path.stat().st_size for path in self._folder.glob(_EVENTS)},
+            "events": {name: (folder / name).stat().st_size for name in self._events()},
             "values": dict(logger.name_to_value),
             "counts": dict(logger.name_to_count),
             "excluded": dict(logger.name_to_excluded),
+            "interval": self._interval,
             "next": self._next,
             "pending": self._pending,
         }
 
+    def _events(self) -> list[str]:
+        """Names of the run's own files of events."""
+        return [name for name in self._folder.own() if name.startswith(_EVENTS)]
+
     def _load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._csv.file.write(state["csv"].decode())
+        self._csv.file.write(state["csv"])
         self._csv.file.flush()
         self._csv.keys = state["columns"]
         self._logger.name_to_value.update(state["values"])
         self._logger.name_to_count.update(state["counts"])
         self._logger.name_to_excluded.update(state["excluded"])
-        self._next, self._pending = state["next"], state["pending"]
+        # The interval too: a choice of `n_steps` changes the phases' length, which it comes from.
+        self._interval, self._next, self._pending = state["interval"], state["next"], state["pending"]
 
     def hyper_step(self, hyperparameters: Mapping[str, float], epsilon: float | None) -> None:
         """Takes note of a hyper-step: values in force, the agent's exploration rate where it has one."""
@@ -99,7 +120,10 @@ class RunLog:
         self._pending = True
 
     def update_phase(self, hyper_reward: float | None) -> None:
-        """Takes note of the end of an update phase, and writes a line where one is due."""
+        """Takes note of the end of an update phase, and writes a line where one is due.
+
+        To be called before the progress counts the environment phase that followed.
+        """
         self._logger.record_mean("hyper/reward", hyper_reward)
         if self._progress.phase >= self._next:
             self.write()
@@ -124,3 +148,38 @@ class RunLog:
         """Writes what is left and closes the files."""
         self.write()
         self._logger.close()
+
+
+class _CSV(CSVOutputFormat):
+    """SB3's, with columns in an order that does not change from process to process."""
+
+    def write(
+        self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
+    ) -> None:
+        if new := filter_excluded_keys(key_values, key_excluded, "csv").keys() - self.keys:
+            self._add_columns(new)
+        super().write(key_values, key_excluded, step)
+
+    def _add_columns(self, new: set[str]) -> None:
+        self.file.seek(0)
+        lines = list(csv.DictReader(self.file))
+        self.keys = sorted({*self.keys, *new}, key=_place)
+        self.file.seek(0)
+        table = csv.DictWriter(self.file, self.keys, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows(lines)
+
+
+def _place(column: str) -> tuple[int, str]:
+    return _COLUMNS.index(column) if column in _COLUMNS else len(_COLUMNS), column
+
+
+class _TensorBoard(TensorBoardOutputFormat):
+    """SB3's, in a file whose name nobody else gives, and that is recorded as the run's."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        mark = f".{secrets.token_hex(8)}"
+        self.writer = SummaryWriter(log_dir=str(folder.path), filename_suffix=mark)
+        self._is_closed = False
+        for path in folder.path.glob(f"{_EVENTS}*{mark}"):
+            folder.record(path.name)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hyperrl_env import DEFINITIONS
 from hyperrl_env.files import whole_file
 from hyperrl_lab.results import Columns, chosen_hyperparameters, read_actions, read_episodes
-from hyperrl_lab.summaries import running_mean, windows
+from hyperrl_lab.summaries import SCORE_EPISODES, running_mean, windows
 
 CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE = "learning_curve.png", "schedule.png", "memory.png"
 _MEMORY_POINTS = 2_000
@@ -67,7 +67,7 @@ def learning_curve(episodes: Columns, title: str, path: Path) -> None:
         axes = figure.subplots()
         steps, returns = episodes["env_steps"], episodes["return"]
         if len(returns):
-            window = min(max(len(returns) // 10, 10), 100)
+            window = min(len(returns), SCORE_EPISODES)
             axes.plot(
                 steps, returns, ".", color=_LIGHT, markersize=_marker_size(len(returns)), label="one episode"
             )

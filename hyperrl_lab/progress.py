@@ -7,10 +7,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
+from hyperrl_lab.summaries import SCORE_EPISODES, score
 
-# Scores are means over this many of the latest inner episodes.
-EPISODES = 100
 # Phases that the speed is measured over: enough to be steady, few enough to follow a change.
 _PHASES = 20
 
@@ -33,8 +31,9 @@ class Progress:
         hyper_steps: Hyper-actions taken.
         diverged_steps: Hyper-steps in which an update was refused.
         episodes: Inner episodes that have ended.
-        mean_return: Mean return of the last 100 of them; None before the first.
+        mean_return: The score: mean return of the last 100 of them; None before the first.
         mean_length: Their mean length.
+        finished: Whether the last hyper-action is taken.
         hyperparameters: Values in force of the hyperparameters that are chosen.
     """
 
@@ -44,9 +43,10 @@ class Progress:
         self.env_steps = self.phase = self.hyper_steps = self.diverged_steps = self.episodes = 0
         self.mean_return: float | None = None
         self.mean_length: float | None = None
+        self.finished = False
         self.hyperparameters: Mapping[str, float] = {}
-        self._returns: deque[float] = deque(maxlen=EPISODES)
-        self._lengths: deque[int] = deque(maxlen=EPISODES)
+        self._returns: deque[float] = deque(maxlen=SCORE_EPISODES)
+        self._lengths: deque[int] = deque(maxlen=SCORE_EPISODES)
         self._seconds: float | None = None
         self._seconds_before = 0.0
         self.start()
@@ -93,8 +93,8 @@ class Progress:
             self.episodes += len(returns)
             self._returns.extend(returns)
             self._lengths.extend(lengths)
-            self.mean_return = float(np.mean(self._returns))
-            self.mean_length = float(np.mean(self._lengths))
+            self.mean_return = score(list(self._returns))
+            self.mean_length = score(list(self._lengths))
 
     @property
     def steps_per_second(self) -> float:
@@ -105,6 +105,8 @@ class Progress:
     @property
     def seconds_left(self) -> float | None:
         """Wall-clock seconds until the run is finished, if it goes on like this; None at first."""
+        if self.finished:
+            return 0.0
         if len(self._marks) < 2 or not self.steps_per_second:
             return None
         (_, steps_before), (then, steps) = self._marks[-2], self._marks[-1]
@@ -113,10 +115,11 @@ class Progress:
         return max(ahead / self.steps_per_second - (time.perf_counter() - then), 0.0)
 
     def summary(self) -> dict[str, Any]:
-        """Scores and costs so far."""
+        """Score, of how many of the latest episodes (`score_episodes`), and costs so far."""
         return {
             "mean_return": self.mean_return,
             "mean_length": self.mean_length,
+            "score_episodes": len(self._returns),
             "episodes": self.episodes,
             "env_steps": self.env_steps,
             "phases": self.phase,

@@ -12,6 +12,10 @@ the other columns say what it was and what came of it:
 | `hyper_reward` | what the step earned |
 | `diverged` | whether its update was refused |
 
+A task's learning rate that falls to 0 is 0 in the last update phase, as in Stable-Baselines3. Multiples of
+it are 0 too, so nothing chosen there makes a difference: `acting` tells those rows from the others. Nor
+does the last phase earn a hyper-reward: no environment phase follows it.
+
 `episodes.parquet`, one row per inner episode in the order of their ends: `env_steps` at its end
 (with several inner environments: at the end of the environment phase in which it ended), `return`
 (undiscounted, of raw rewards), `length`.
@@ -187,6 +191,10 @@ class EpisodeLog(ColumnLog):
         super().load_state_dict(state)
         self._ended = state["ended"]
 
+    def restart(self, env_steps: int) -> None:
+        """Takes note that the episode at hand was given up, and another one begins at `env_steps`."""
+        self._ended = env_steps
+
     def record(self, env_steps: int, returns: Sequence[float], lengths: Sequence[int]) -> None:
         """Adds the episodes that ended in an environment phase; `env_steps` is at its end."""
         for episode_return, length in zip(returns, lengths, strict=True):
@@ -211,6 +219,16 @@ def read_episodes(folder: Path) -> Columns:
         FileNotFoundError: The folder holds none.
     """
     return read_columns(folder / EPISODES_FILE)
+
+
+def acting(actions: Columns) -> NDArray[np.bool_]:
+    """Which hyper-actions of `read_actions` could act: where the learning rate had not fallen to 0.
+
+    Returns:
+        One truth value per hyper-action: False where the learning rate in force and the task's own were 0.
+    """
+    rates = [actions[n] for n in ("learning_rate", "default.learning_rate") if n in actions]
+    return np.any(rates, axis=0) if rates else np.ones(len(actions["phase"]), bool)
 
 
 def read_columns(path: Path) -> Columns:

@@ -21,14 +21,19 @@ from hyperrl_env.files import whole_file, write_text
 from hyperrl_env.identity import described, differences
 from hyperrl_lab.checkpoints import Checkpoints
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, write_config
+from hyperrl_lab.folder import RunFolder, check_unused
 from hyperrl_lab.ids import resolve_id
 from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.log import PROGRESS_FILE, RunLog
-from hyperrl_lab.plots import draw_pictures
+from hyperrl_lab.plots import CURVE_FILE, MEMORY_FILE, SCHEDULE_FILE, draw_pictures
 from hyperrl_lab.progress import Progress
 from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, ActionLog, EpisodeLog
 
 SUMMARY_FILE, MODEL_FILE, NORMALIZER_FILE = "summary.json", "model.zip", "vecnormalize.pkl"
+_RESULTS = (
+    *(PROGRESS_FILE, ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE, MODEL_FILE, NORMALIZER_FILE),
+    *(CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE),
+)
 # Who reads the columnar files while the run goes on sees it as it was at most this long ago.
 _SECONDS_BETWEEN_WRITES = 120.0
 CHECKPOINT_MINUTES = 5.0
@@ -40,8 +45,8 @@ class TrainingRun:
 
     Args:
         config: What to run.
-        folder: Where the results go; made where it does not exist. `config.json` is written now. No
-            other process can use the folder until the run is over.
+        folder: Where the results go: a new folder, or one that holds nothing but perhaps hidden files.
+            `config.json` is written now. No other process can use the folder until the run is over.
         checkpoint_minutes: Minutes between checkpoints; 0: one before every hyper-step.
         resume: Whether the folder holds the run already, which is to go on from its last checkpoint.
         warn: Told what is wrong with the newest checkpoint where an older one has to do.
@@ -52,7 +57,9 @@ class TrainingRun:
         progress: How far the run is.
 
     Raises:
-        FileExistsError: The folder already holds a run, or another process is using it.
+        FileExistsError: The folder is not empty, or another process is using it; with `resume`, it holds
+            a file of a result's name that the run did not write.
+        NotADirectoryError: The folder is none.
         CheckpointError: The run cannot go on from its checkpoints; the message says why.
         ValueError: The configuration is impossible; the message says what would be right.
         gymnasium.error.Error: Gymnasium cannot make the environment.
@@ -75,6 +82,8 @@ class TrainingRun:
         with ExitStack() as stack:
             if resume or (folder / CONFIG_FILE).exists():
                 self._take_folder(stack, resume)
+            elif folder.exists():
+                check_unused(folder)
             config = replace(config, id=resolve_id(config.id))
             self._env = make_env(config)
             stack.callback(self._env.close)
@@ -91,19 +100,21 @@ class TrainingRun:
             self._held = stack.pop_all()
 
     def _take_folder(self, stack: ExitStack, resume: bool) -> None:
+        if not self.folder.is_dir():
+            raise NotADirectoryError(f"{self.folder} is not a folder.")
         stack.enter_context(FolderLock(self.folder))
-        if not resume and (self.folder / CONFIG_FILE).exists():
-            raise FileExistsError(
-                f"{self.folder} already holds a run: give another folder, or go on with "
-                f"`hyperrl resume {self.folder}`."
-            )
+        if not resume:
+            check_unused(self.folder)
+        self._files = RunFolder(self.folder)
+        self._files.check(_RESULTS)
+        self._files.tidy()
 
     def _load(self, warn: Callable[[str], None]) -> None:
         """Takes over the last checkpoint; without one nothing has been done yet."""
         state = self._checkpoints.last(warn)
         if state is None:
             # The first checkpoint is written before the first line of the log.
-            if (self.folder / PROGRESS_FILE).exists():
+            if PROGRESS_FILE in self._files.own():
                 raise CheckpointError(f"{self.folder} holds a run whose checkpoints are gone.")
             return
         if found := differences(state["config"], described(asdict(self.config))):
@@ -112,6 +123,14 @@ class TrainingRun:
         self._agent.load_state_dict(state["agent"])
         self.progress.load_state_dict(state["progress"])
         self._state = state
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is a checkpoint that the run can go on from."""
+        try:
+            return bool(self._checkpoints.paths())
+        except CheckpointError:
+            return False
 
     def close(self) -> None:
         """Closes the environment and lets go of the folder."""
@@ -144,7 +163,7 @@ class TrainingRun:
             state = self._state or {"log": None}
             with closing(
                 RunLog(
-                    self.folder, self._inner.learner, self.progress, self.config.log_interval, state["log"]
+                    self._files, self._inner.learner, self.progress, self.config.log_interval, state["log"]
                 )
             ) as self._log:
                 try:
@@ -157,11 +176,15 @@ class TrainingRun:
                         self._checkpoints.write_remembered()
                         self._write("failed")
                     raise
-            early = self.progress.env_steps < self.progress.total_env_steps
-            summary = self._write("interrupted" if not finished else "diverged" if early else "finished")
+            learner = self._inner.learner
+            diverged = learner.updates_refused == learner.update_step
+            summary = self._write("interrupted" if not finished else "diverged" if diverged else "finished")
         if pictures:
             self.progress.activity = "drawing"
-            draw_pictures(self.folder, self.config.name, getattr(self._agent, "memory", None))
+            memory = getattr(self._agent, "memory", None)
+            for name in (CURVE_FILE, SCHEDULE_FILE, *([] if memory is None else [MEMORY_FILE])):
+                self._files.claim(name)
+            draw_pictures(self.folder, self.config.name, memory)
         self.progress.activity = "done"
         return summary
 
@@ -219,12 +242,14 @@ class TrainingRun:
 
             self._actions.record(info, action, defaults, reward, next_info)
             progress.hyper_steps += 1
+            progress.finished = next_info["run_finished"]
             progress.diverged_steps += next_info["diverged"]
             progress.hyperparameters = {name: next_info["hyperparameters"][name] for name in names}
             self._log.hyper_step(progress.hyperparameters, getattr(agent, "epsilon", None))
             if "phase_stats" in next_info:
-                self._take_phase(next_info)
+                progress.phase = next_info["phase"]
                 self._log.update_phase(None if next_info["run_finished"] else reward)
+                self._take_phase(next_info)
                 defaults = self._inner.learner.default_values()
                 if time.perf_counter() - written > _SECONDS_BETWEEN_WRITES:
                     self._write_columns()
@@ -236,29 +261,32 @@ class TrainingRun:
         return True
 
     def _take_phase(self, info: Mapping[str, Any]) -> None:
+        """Takes note of the environment phase that an info reports, if there was one."""
         env_steps, stats = info["env_steps"], info["phase_stats"]
-        self.progress.phase = info["phase"]
         if env_steps > self.progress.env_steps:
+            if info.get("inner_episodes_restarted"):
+                self._episodes.restart(self.progress.env_steps)
             self.progress.environment_phase(env_steps, stats["returns"], stats["lengths"])
             self._episodes.record(env_steps, stats["returns"], stats["lengths"])
 
     def _write_columns(self) -> None:
-        self._actions.write(self.folder / ACTIONS_FILE)
-        self._episodes.write(self.folder / EPISODES_FILE)
+        self._actions.write(self._files.claim(ACTIONS_FILE))
+        self._episodes.write(self._files.claim(EPISODES_FILE))
 
     def _write(self, status: str) -> dict[str, Any]:
         """Writes everything but the pictures; returns the summary."""
         self.progress.stop()
         self.progress.activity = "writing"
+        self._files.check(_RESULTS)
         self._write_columns()
         model = self._inner.learner.model
-        with whole_file(self.folder / MODEL_FILE) as temporary:
+        with whole_file(self._files.claim(MODEL_FILE)) as temporary:
             model.save(temporary)
         if (normalizer := model.get_vec_normalize_env()) is not None:
-            with whole_file(self.folder / NORMALIZER_FILE) as temporary:
+            with whole_file(self._files.claim(NORMALIZER_FILE)) as temporary:
                 normalizer.save(str(temporary))
         summary = {"run": self.config.name, "status": status, **self.progress.summary()}
-        write_text(self.folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+        write_text(self._files.claim(SUMMARY_FILE), json.dumps(summary, indent=2) + "\n")
         return summary
 
 

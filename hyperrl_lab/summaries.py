@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperrl_lab.results import Columns
+from hyperrl_lab.results import Columns, acting
 
+# Inner episodes in a score, whoever shows it: the command line, `summary.json`, the learning curve.
+SCORE_EPISODES = 100
 # Windows of a schedule at most, and hyper-actions that make its quantiles mean something.
 _WINDOWS, _CHOICES = 200, 40
 
@@ -26,6 +29,16 @@ def running_mean(values: NDArray[Any], window: int) -> NDArray[np.float64]:
     starts = np.maximum(ends - window, 0)
     means: NDArray[np.float64] = (sums[ends] - sums[starts]) / (ends - starts)
     return means
+
+
+def score(values: Sequence[float]) -> float | None:
+    """The mean over the latest 100 inner episodes, over all if there are fewer; None before the first.
+
+    Args:
+        values: One per episode, the latest last: returns, of which the mean is the run's score, or lengths.
+    """
+    latest = values[-SCORE_EPISODES:]
+    return float(np.mean(latest)) if len(latest) else None
 
 
 @dataclass(frozen=True)
@@ -52,12 +65,15 @@ def windows(actions: Columns, name: str) -> Windows:
     """Sums a hyperparameter up per phase, or per window of several phases.
 
     There are at most 200 windows, and so few that they hold 40 hyper-actions each, except that
-    a run of up to 20 phases is shown phase by phase.
+    a run of up to 20 phases is shown phase by phase. What was chosen at the very end of a learning
+    rate's fall to 0 is left out, because it made no difference, unless there is nothing else.
 
     Args:
         actions: What `read_actions` returned, not empty.
         name: The hyperparameter.
     """
+    if (acted := acting(actions)).any():
+        actions = {column: values[acted] for column, values in actions.items()}
     phases = actions["phase"] - actions["phase"][0]
     n_phases = int(phases[-1]) + 1
     most = min(_WINDOWS, max(len(phases) // _CHOICES, min(n_phases, 20)))

@@ -59,13 +59,16 @@ def test_scores_are_of_the_last_hundred_episodes():
     assert (progress.episodes, progress.mean_return, progress.mean_length) == (102, 49.5, 49.5)
 
 
-def shown(progress, *, terminal, steps=()):
+def shown(progress, *, terminal, steps=(), finished=True):
+    """What is written while the run gets to these environment steps and, if it gets so far, ends."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
     display = Display(console, progress)
     with display.live():
         for env_steps in steps:
             progress.env_steps = env_steps
             display.step(progress)
+        progress.finished = finished
+        display.step(progress)
     return console.file.getvalue()
 
 
@@ -84,6 +87,20 @@ def test_a_phase_that_leaps_over_several_parts_writes_one_line():
     lines = shown(Progress(1_000), terminal=False, steps=[400, 400, 1_200, 1_200]).splitlines()
     assert [line.split("%")[0].strip() for line in lines] == ["40", "100"]
     assert "return -" in lines[0]
+
+
+def test_the_end_is_the_end():
+    """Not the last rollout, whose updates are still to be done; and rollouts go beyond the budget."""
+    progress = Progress(1_000)
+    assert len(shown(progress, terminal=False, steps=[900, 1_024], finished=False).splitlines()) == 1
+    _, line = shown(progress, terminal=False, steps=[900, 1_024]).splitlines()
+    assert line.startswith("100 %, 1,000 / 1,000 env steps, ")
+    assert "left" not in line
+    assert progress.seconds_left == 0
+
+
+def test_a_run_that_ends_early_is_not_at_100_percent():
+    assert "100 %" not in shown(Progress(1_000), terminal=False, steps=[500])
 
 
 def test_a_terminal_gets_a_bar_and_the_hyperparameters():

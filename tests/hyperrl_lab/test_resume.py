@@ -34,7 +34,7 @@ from hyperrl_lab import run as run_module
 from hyperrl_lab.checkpoints import CHECKPOINTS, Checkpoints
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
-from hyperrl_lab.lock import LOCK_FILE, FolderLock
+from hyperrl_lab.lock import HOLDER_FILE, LOCK_FILE, FolderLock
 from hyperrl_lab.run import TrainingRun
 
 # What tells the time, and so differs between any two runs.
@@ -288,14 +288,14 @@ def test_a_second_process_is_refused_with_the_first_ones_name(start, small_argum
     assert (folder / LOCK_FILE).exists()
     with FolderLock(folder):
         pass
-    assert not (folder / LOCK_FILE).exists()
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_a_lock_is_this_processs_alone(tmp_path):
     with FolderLock(tmp_path):
         with pytest.raises(FileExistsError, match=f"process {os.getpid()}"):
             FolderLock(tmp_path).__enter__()
-        (tmp_path / LOCK_FILE).write_text("")
+        (tmp_path / HOLDER_FILE).write_text("")
         with pytest.raises(FileExistsError, match="another process"):
             FolderLock(tmp_path).__enter__()
 
@@ -451,7 +451,7 @@ def test_what_is_in_memory_is_written_only_where_it_is_newer(tmp_path):
 def test_files_that_a_killed_process_left_are_removed(tmp_path):
     checkpoints = Checkpoints(tmp_path, 0)
     checkpoints.write(1, {})
-    (tmp_path / CHECKPOINTS / ".step-000000000002.123.zip").write_bytes(b"half")
+    (tmp_path / CHECKPOINTS / ".step-000000000002.0123456789abcdef.zip").write_bytes(b"half")
     assert checkpoints.last() == {}
     checkpoints.write(3, {})
     assert sorted(p.name for p in (tmp_path / CHECKPOINTS).iterdir()) == [

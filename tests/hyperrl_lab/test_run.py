@@ -107,7 +107,7 @@ def test_the_folder_holds_everything(small, tmp_path):
     files = {path.name for path in folder.iterdir() if not path.name.startswith("events.out.tfevents")}
     assert files == {
         *("config.json", "summary.json", "actions.parquet", "episodes.parquet", "progress.csv"),
-        *("model.zip", "checkpoints", "learning_curve.png", "schedule.png", "memory.png"),
+        *("model.zip", "checkpoints", "learning_curve.png", "schedule.png", "memory.png", "files.json"),
     }
     assert len(list(folder.glob("events.out.tfevents*"))) == 1
     assert json.loads((folder / "summary.json").read_text()) == summary
@@ -209,10 +209,11 @@ def test_no_inner_episode_may_end(tmp_path):
 
 
 def test_a_folder_with_a_run_is_refused_and_left_alone(small, tmp_path):
-    (tmp_path / CONFIG_FILE).write_text("a run")
+    TrainingRun(small["a2c"], tmp_path).close()
+    content = (tmp_path / CONFIG_FILE).read_bytes()
     with pytest.raises(FileExistsError, match="already holds a run"):
         TrainingRun(small["ppo"], tmp_path)
-    assert (tmp_path / CONFIG_FILE).read_text() == "a run"
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(CONFIG_FILE, content)]
 
 
 @pytest.mark.parametrize(
