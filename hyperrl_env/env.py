@@ -508,7 +508,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         Raises:
             CheckpointError: A snapshot of another task, algorithm or configuration. The environment
                 stays as it is.
-            InnerEnvError: The inner environment raised an exception in its reset.
+            InnerEnvError: The inner environment raised an exception in its reset. There is no run then.
         """
         if not isinstance(snapshot, Mapping) or not isinstance(snapshot.get("identity"), Mapping):
             raise CheckpointError("This is no snapshot of a Hyper-RL environment.")
@@ -522,6 +522,11 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         projection = copied(dict(self.projector.state_dict()))
         try:
             self._take_over(copied(snapshot))
+        except InnerEnvError:
+            # A simulator that cannot begin an episode cannot be brought back to where it was either.
+            self.close()
+            self.projector.load_state_dict(projection)
+            raise
         # Whatever is wrong inside a state of the right settings, nothing of it may stay.
         except Exception as error:
             if before is None:
@@ -529,8 +534,6 @@ class HyperRLEnv(gym.Env[Observation, Any]):
                 self.projector.load_state_dict(projection)
             else:
                 self._take_over(before)
-            if isinstance(error, InnerEnvError):
-                raise
             raise CheckpointError(f"The state does not fit this environment: {error!r}.") from error
         return self._observation(), self._info(diverged=False)
 

@@ -71,10 +71,14 @@ class Seconds(float):
 
 
 class InnerEnvError(RuntimeError):
-    """An environment phase or the reset before it failed, as by an exception of the inner environment.
+    """An inner environment could not be made or reset, or an environment phase failed: by its cause.
 
     Says where, in which run, and in a phase with which hyperparameters.
     """
+
+
+# Errors of the constructor of an inner environment that say by themselves what is wrong.
+_CLEAR = (gym.error.Error, ImportError, OSError, TypeError, ValueError)
 
 
 class InnerRun:
@@ -86,6 +90,9 @@ class InnerRun:
     Args:
         config: What the run does.
         seed: Seeds weights, inner environments and action noise as SB3 does.
+
+    Raises:
+        InnerEnvError: The constructor of the inner environment failed, by an exception that says little.
 
     Attributes:
         learner: The inner learner.
@@ -104,15 +111,23 @@ class InnerRun:
         self._random_state = RandomState(seed)
         self._lap_started = time.perf_counter()
         with self._random_state.swapped_in():
-            self._envs = make_inner_envs(
-                config.env,
-                env_kwargs=config.env_kwargs,
-                n_envs=config.n_envs,
-                normalize=config.normalize,
-                gamma=config.learner_kwargs.get("gamma", 0.99),
-                atari=config.atari,
-                vec_backend=config.vec_backend,
-            )
+            try:
+                self._envs = make_inner_envs(
+                    config.env,
+                    env_kwargs=config.env_kwargs,
+                    n_envs=config.n_envs,
+                    normalize=config.normalize,
+                    gamma=config.learner_kwargs.get("gamma", 0.99),
+                    atari=config.atari,
+                    vec_backend=config.vec_backend,
+                )
+            except _CLEAR:
+                raise
+            # An inner environment can raise anything.
+            except Exception as error:
+                raise InnerEnvError(
+                    f"The inner environment could not be made: {type(error).__name__}: {error}"
+                ) from error
             try:
                 self.learner = make_learner(
                     config.learner_class, self._envs, config.learner_kwargs, seed=seed, device=config.device
@@ -238,7 +253,6 @@ class InnerRun:
         """Makes an `InnerEnvError` of whatever is raised inside the block; `failure` says what failed."""
         try:
             yield
-        # An inner environment can raise anything.
         except Exception as error:
             self.failed = True
             raise InnerEnvError(f"{failure()}: {type(error).__name__}: {error}") from error

@@ -124,6 +124,9 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
         config = _config(arguments)
         folder = arguments.out or _default_folder(config)
         run = TrainingRun(config, folder, checkpoint_minutes=arguments.checkpoint_minutes)
+    except InnerEnvError as error:
+        _complain(str(error))
+        return FAILED
     except _USERS_ERRORS as error:
         _complain(str(error) or repr(error))
         return USER_ERROR

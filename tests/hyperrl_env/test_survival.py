@@ -460,3 +460,44 @@ def test_a_first_phase_that_fails_leaves_no_run(make_env, monkeypatch):
     monkeypatch.setattr(Failing, "fails_at", 1_000)
     env.reset(seed=7)
     env.step(env.default_action)
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_a_reset_that_fails_is_reported(backend, make_env, monkeypatch):
+    """The first one, and the one that starts afresh what no simulator can give back."""
+
+    def fail(env, *, seed=None, options=None):
+        raise ZeroDivisionError("the robot does not start")
+
+    env = make_env("PPO", env_id=None, env_fn=Failing, backend=backend)
+    env.reset(seed=7)
+    snapshot = env.snapshot()
+    env.step(env.default_action)
+    other = make_env("PPO", env_id=None, env_fn=Failing, backend=backend)
+    with monkeypatch.context() as patch:
+        patch.setattr(Failing, "reset", fail)
+        with pytest.raises(
+            InnerEnvError, match=r"first reset .* seed 7: ZeroDivisionError: the robot"
+        ) as caught:
+            other.reset(seed=7)
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        with pytest.raises(gym.error.ResetNeeded):
+            other.step(other.default_action)
+        with pytest.raises(InnerEnvError, match="first reset"):
+            other.restore(snapshot)
+        with pytest.raises(InnerEnvError, match=r"reset failed that starts new .* seed 7: ZeroDivisionError"):
+            env.restore(snapshot)
+    for restored in (env, other):
+        with pytest.raises(gym.error.ResetNeeded):
+            restored.step(restored.default_action)
+        _, info = restored.restore(snapshot)
+        assert (info["env_steps"], info["update_step"]) == (16, 0)
+
+
+def test_an_inner_environment_that_cannot_be_made_is_reported():
+    def fail():
+        raise ZeroDivisionError("the robot has no body")
+
+    with pytest.raises(InnerEnvError, match="could not be made: ZeroDivisionError: the robot") as caught:
+        gym.make("HyperRL-PPO-v0", env_fn=fail)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)

@@ -1,5 +1,6 @@
 """Runs of a fraction of a second, over three update phases."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -54,3 +55,18 @@ def _actions(phases, updates, names=("learning_rate", "clip_range"), constant=Fa
 def synthetic_actions():
     """`synthetic_actions(phases, updates, names, constant)`: what `read_actions` returns of a made-up run."""
     return _actions
+
+
+@pytest.fixture
+def registered():
+    """`registered(name, env)`: the environment's id until the test is over."""
+    ids = []
+
+    def register(name, env, **kwargs):
+        gym.register(name, env, **kwargs)
+        ids.append(name)
+        return name
+
+    yield register
+    for id_ in ids:
+        del gym.registry[id_]

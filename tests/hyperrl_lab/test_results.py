@@ -8,6 +8,7 @@ from hyperrl_lab.results import (
     ActionLog,
     ColumnLog,
     EpisodeLog,
+    acting,
     chosen_hyperparameters,
     read_actions,
     read_columns,
@@ -104,3 +105,29 @@ def test_episodes_are_placed_where_they_ended(n_envs, phases, ends, tmp_path):
 def test_a_folder_without_results_is_an_error(read, tmp_path):
     with pytest.raises(FileNotFoundError):
         read(tmp_path)
+
+
+def test_an_episode_that_was_given_up_does_not_count():
+    """Episodes of 10 steps: the one that began at 30 is given up at 32, another begins there."""
+    log = EpisodeLog(1)
+    log.record(16, [1.0], [10])
+    log.record(32, [1.0, 1.0], [10, 10])
+    log.restart(32)
+    log.record(48, [1.0], [10])
+    log.record(64, [1.0, 1.0], [10, 10])
+    assert log.state_dict()["columns"][0].tolist() == [10, 20, 30, 42, 52, 62]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"learning_rate": [0.2, 0.0, 0.0], "default.learning_rate": [0.1, 0.1, 0.0]}, [True, True, False]),
+        ({"learning_rate": [0.2, 0.1, 0.0]}, [True, True, False]),
+        # A rate of its own at the end of the schedule acts.
+        ({"learning_rate": [0.2, 0.2, 0.2], "default.learning_rate": [0.1, 0.05, 0.0]}, [True, True, True]),
+        ({}, [True, True, True]),
+    ],
+)
+def test_what_is_chosen_at_a_learning_rate_of_0_does_not_act(columns, expected):
+    found = acting({"phase": np.arange(3), **{name: np.array(values) for name, values in columns.items()}})
+    assert found.tolist() == expected

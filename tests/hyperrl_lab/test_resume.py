@@ -30,11 +30,13 @@ from tensorboard.util.tensor_util import make_ndarray
 from hyperrl_env import CheckpointError, InnerEnvError
 from hyperrl_env.checkpoint import read_checkpoint, write_checkpoint
 from hyperrl_lab import checkpoints as checkpoints_module
+from hyperrl_lab import log as log_module
 from hyperrl_lab import run as run_module
 from hyperrl_lab.checkpoints import CHECKPOINTS, Checkpoints
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
 from hyperrl_lab.lock import HOLDER_FILE, LOCK_FILE, FolderLock
+from hyperrl_lab.results import read_episodes
 from hyperrl_lab.run import TrainingRun
 
 # What tells the time, and so differs between any two runs.
@@ -106,6 +108,35 @@ def test_a_run_that_is_interrupted_twice_leaves_what_an_undisturbed_run_leaves(
     assert json.loads((folder / "summary.json").read_text())["seconds"] > seconds
     assert train_until(config, folder, 10**9, resume=True)["status"] == "finished"
     assert results(folder) == results(undisturbed(name))
+
+
+def test_lines_keep_their_interval_where_n_steps_is_chosen(small, tmp_path, monkeypatch):
+    """The interval comes from the number of phases that the run begins with: 16 here, 8 per line."""
+    monkeypatch.setattr(log_module, "_MANY", 4)
+    monkeypatch.setattr(log_module, "_LINES", 2)
+    learner = {"n_steps": 32, "batch_size": 32, "n_epochs": 1}
+    space = [{"name": "n_steps", "values": [8, 16, 32]}]
+    kwargs = {"env_id": "CartPole-v1", "learner_kwargs": learner, "search_space": space}
+    config = RunConfig("HyperRL-PPO-v0", "fixed", 3, 512, kwargs, {"action": "smallest"})
+    TrainingRun(config, tmp_path / "undisturbed").train(pictures=False)
+    train_until(config, tmp_path / "cut", 3)
+    train_until(read_config(tmp_path / "cut" / CONFIG_FILE)[0], tmp_path / "cut", 10**9, resume=True)
+    lines = results(tmp_path / "cut")["lines"]
+    assert [int(line["time/phases"]) for line in lines][:3] == [1, 9, 17]
+    assert lines == results(tmp_path / "undisturbed")["lines"]
+
+
+def test_episodes_that_start_afresh_are_placed_where_they_end(small, tmp_path, registered):
+    """Episodes of 10 steps, of a simulator that cannot be given back; cut where 32 steps are collected."""
+    trap = tmp_path / "trap"
+    registered("Fragile-v0", Fragile, max_episode_steps=10)
+    learner = {"n_steps": 16, "batch_size": 16, "n_epochs": 2}
+    kwargs = {"env_id": "Fragile-v0", "env_kwargs": {"trap": str(trap)}, "learner_kwargs": learner}
+    config = RunConfig("HyperRL-PPO-v0", "random", 3, 96, kwargs)
+    folder = tmp_path / "run"
+    train_until(config, folder, 3)
+    train_until(config, folder, 10**9, resume=True)
+    assert read_episodes(folder)["env_steps"].tolist() == [10, 20, 30, 42, 52, 62, 72, 82, 92]
 
 
 def test_what_was_logged_after_the_checkpoint_is_logged_once(small, undisturbed, tmp_path):
@@ -410,10 +441,12 @@ class Fragile(gym.Env):
         return np.zeros(2, np.float32), 1.0, False, False, {}
 
 
-def test_a_run_whose_inner_environment_raises_can_be_resumed(small, tmp_path, capsys, monkeypatch):
+def test_a_run_whose_inner_environment_raises_can_be_resumed(
+    small, tmp_path, capsys, monkeypatch, registered
+):
     # So short a run would otherwise be over before it is time to keep another state.
     monkeypatch.setattr(checkpoints_module, "_SHARE", math.inf)
-    gym.register("Fragile-v0", Fragile, max_episode_steps=10)
+    registered("Fragile-v0", Fragile, max_episode_steps=10)
     trap, folder = tmp_path / "trap", tmp_path / "run"
     kwargs = {**small["ppo"].env_kwargs, "env_id": "Fragile-v0", "env_kwargs": {"trap": str(trap)}}
     config = RunConfig("HyperRL-PPO-v0", "random", 3, 192, kwargs)
@@ -434,7 +467,64 @@ def test_a_run_whose_inner_environment_raises_can_be_resumed(small, tmp_path, ca
     trap.unlink()
     assert main(["resume", str(folder)]) == 0
     assert json.loads((folder / "summary.json").read_text())["status"] == "finished"
-    del gym.registry["Fragile-v0"]
+
+
+class NeverBegins(Fragile):
+    """Raises in a reset."""
+
+    def reset(self, *, seed=None, options=None):
+        if self.trap.exists():
+            raise ZeroDivisionError("the robot does not start")
+        return super().reset(seed=seed)
+
+
+@pytest.mark.parametrize("fails_in", ["reset", "step"])
+def test_a_run_that_never_began_is_one_error_and_no_resume_is_offered(
+    fails_in, small, tmp_path, capsys, registered
+):
+    registered("Fragile-v0", NeverBegins if fails_in == "reset" else Fragile, max_episode_steps=10)
+    trap, folder = tmp_path / "trap", tmp_path / "run"
+    trap.touch()
+    env = ["--set", "env_id=Fragile-v0", "--set", f'env_kwargs={{"trap": "{trap}"}}', "--set", "n_steps=64"]
+    command = ["train", "HyperRL-PPO", "--seed", "3", "--total-env-steps", "192", *env]
+    assert main([*command, "--out", str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "run with seed 3" in error
+    said = "The first reset failed" if fails_in == "reset" else "environment step 1 "
+    assert said in error
+    assert "ZeroDivisionError: the robot " in error
+    assert "There is no checkpoint yet." in error
+    assert "resume" not in error
+
+
+def test_an_inner_environment_that_cannot_be_made_is_one_error(tmp_path, capsys, registered):
+    def fail():
+        raise ZeroDivisionError("the robot has no body")
+
+    registered("Fragile-v0", fail)
+    command = ["train", "HyperRL-PPO", "--set", "env_id=Fragile-v0", "--out", str(tmp_path / "run")]
+    assert main(command) == 1
+    assert capsys.readouterr().err.startswith("error: The inner environment could not be made: ZeroDivision")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_reset_that_fails_on_resume_is_one_error_and_the_run_goes_on_later(
+    small, tmp_path, capsys, registered
+):
+    registered("Fragile-v0", NeverBegins, max_episode_steps=10)
+    trap, folder = tmp_path / "trap", tmp_path / "run"
+    kwargs = {**small["ppo"].env_kwargs, "env_id": "Fragile-v0", "env_kwargs": {"trap": str(trap)}}
+    train_until(RunConfig("HyperRL-PPO-v0", "random", 3, 192, kwargs), folder, 5)
+    before = tree(folder)
+    trap.touch()
+    assert main(["resume", str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: The first reset failed in the run with seed ")
+    assert error.count("\n") == 1
+    assert tree(folder) == before
+    trap.unlink()
+    assert main(["resume", str(folder)]) == 0
 
 
 def test_what_is_in_memory_is_written_only_where_it_is_newer(tmp_path):

@@ -7,14 +7,19 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from stable_baselines3 import A2C, PPO
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 import agents
 from hyperrl_env import Hyperparameter
 from hyperrl_lab import run as run_module
+from hyperrl_lab.cli import main
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
-from hyperrl_lab.results import read_actions, read_episodes
+from hyperrl_lab.log import _CSV
+from hyperrl_lab.results import acting, chosen_hyperparameters, read_actions, read_episodes
 from hyperrl_lab.run import TrainingRun, make_env
+from hyperrl_lab.summaries import windows
 
 
 def weights(folder):
@@ -199,6 +204,145 @@ def test_a_run_whose_updates_are_all_refused_says_so(small, tmp_path):
     assert summary["status"] == "diverged"
     assert summary["diverged_steps"] == summary["hyper_steps"] > 0
     assert read_actions(tmp_path)["diverged"].all()
+
+
+def test_a_run_whose_last_phase_is_refused_has_diverged_too(small, tmp_path):
+    """Its budget is spent by then, as that of a run that finishes well."""
+    config = small["ppo"]
+    learner = {**config.env_kwargs["learner_kwargs"], "vf_coef": 1e39}
+    env_kwargs = {**config.env_kwargs, "learner_kwargs": learner, "search_space": ["clip_range"]}
+    _, summary = train(RunConfig(config.id, "fixed", 0, 64, env_kwargs), tmp_path)
+    assert (summary["env_steps"], summary["phases"]) == (64, 1)
+    assert summary["diverged_steps"] == summary["hyper_steps"] == 4
+    assert summary["status"] == "diverged"
+
+
+DECAYING = {
+    "HyperRL-PPO-CartPole-v0": {"learner_kwargs": {"n_steps": 64, "batch_size": 32, "n_epochs": 2}},
+    "HyperRL-A2C-Pendulum-v0": {},
+    "HyperRL-ACKTR-Pendulum-v0": {"n_envs": 2},
+}
+
+
+@pytest.mark.parametrize("id_", DECAYING)
+def test_the_records_say_which_choices_could_not_act(id_, tmp_path):
+    """The tasks' learning rate is 0 in the last update phase."""
+    train(RunConfig(id_, "random", 3, 192, DECAYING[id_]), tmp_path)
+    columns = read_actions(tmp_path)
+    last = columns["phase"] == columns["phase"].max()
+    np.testing.assert_array_equal(acting(columns), ~last)
+    for name in chosen_hyperparameters(columns):
+        # A schedule's picture ends with the last phase that could learn.
+        assert windows(columns, name).edges[-1] == columns["env_steps"][~last].max()
+
+
+@pytest.mark.parametrize("id_", DECAYING)
+def test_in_the_last_phase_and_only_there_all_choices_are_one(id_):
+    kwargs = {**DECAYING[id_], "learning_episode_phases": None, "decision": "phase"}
+    env = make_env(RunConfig(id_, "random", 3, 192, kwargs)).unwrapped
+    *_, info = env.reset(seed=0)
+    acted = []
+    while not info["run_finished"]:
+        now, weights = env.snapshot(), []
+        for action in (0, env.search_space.n_actions - 1):
+            env.restore(now)
+            *_, info = env.step(action)
+            weights.append(torch.cat([p.detach().flatten() for p in env.learner.policy.parameters()]))
+        acted.append(not torch.equal(*weights))
+    assert acted == [True] * (len(acted) - 1) + [False]
+    assert len(acted) > 1
+    env.close()
+
+
+class Scored(gym.Env):
+    """The k-th episode of the process takes two steps and returns k."""
+
+    observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    episodes = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        if self.t < 2:
+            return np.zeros(1, np.float32), 0.0, False, False, {}
+        Scored.episodes += 1
+        return np.zeros(1, np.float32), float(Scored.episodes), True, False, {}
+
+
+@pytest.mark.parametrize(("steps", "expected", "episodes"), [(512, 206.5, 100), (64, 16.5, 32)])
+def test_there_is_one_score(steps, expected, episodes, registered, tmp_path, capsys, monkeypatch):
+    """Episodes 1, 2, ..., 256: the last hundred return 206.5 on average. Of fewer, all count."""
+    monkeypatch.setattr(Scored, "episodes", 0)
+    registered("Scored-v0", Scored)
+    plot, lines = Axes.plot, {}
+
+    def plot_and_note(axes, x, y, *arguments, **keywords):
+        lines[keywords.get("label")] = y
+        return plot(axes, x, y, *arguments, **keywords)
+
+    monkeypatch.setattr(Axes, "plot", plot_and_note)
+    sets = ["env_id=Scored-v0", "n_steps=64", "batch_size=32", "n_epochs=1"]
+    arguments = [argument for item in sets for argument in ("--set", item)]
+    command = ["train", "HyperRL-PPO", "--agent", "fixed", "--total-env-steps", str(steps), *arguments]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    assert f"mean return {expected:.1f} over the last {episodes} inner episodes" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["mean_return"] == pytest.approx(expected)
+    assert (summary["score_episodes"], summary["mean_length"]) == (episodes, 2)
+    assert lines[f"mean of the last {episodes}"][-1] == pytest.approx(expected)
+    with open(tmp_path / "progress.csv", newline="") as file:
+        assert float(list(csv.DictReader(file))[-1]["rollout/ep_rew_mean"]) == pytest.approx(expected)
+
+
+def test_progress_stands_at_the_steps_that_were_trained_on_each_once(registered, tmp_path, monkeypatch):
+    """As SB3's `learn()` logs them: after 64 steps the 32 episodes in them have ended, and so on."""
+    monkeypatch.setattr(Scored, "episodes", 0)
+    registered("Scored-v0", Scored)
+    kwargs = {"env_id": "Scored-v0", "learner_kwargs": {"n_steps": 64, "batch_size": 32, "n_epochs": 1}}
+    train(RunConfig("HyperRL-PPO-v0", "fixed", 0, 192, kwargs), tmp_path)
+    with open(tmp_path / "progress.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [int(line["time/total_timesteps"]) for line in lines] == [64, 128, 192]
+    assert [float(line["rollout/ep_rew_mean"]) for line in lines] == pytest.approx([16.5, 32.5, 48.5])
+    (path,) = tmp_path.glob("events.out.tfevents*")
+    steps = {}
+    for event in EventFileLoader(str(path)).Load():
+        for value in event.summary.value:
+            steps.setdefault(value.tag, []).append(event.step)
+    # The last phase earns no hyper-reward.
+    assert steps.pop("hyper/reward") == [64, 128]
+    assert {tuple(found) for found in steps.values()} == {(64, 128, 192)}
+
+
+@pytest.mark.parametrize("name", ["ppo", "epgt"])
+def test_the_columns_of_progress_are_in_order(name, small, tmp_path):
+    train(small[name], tmp_path)
+    with open(tmp_path / "progress.csv", newline="") as file:
+        header = next(csv.reader(file))
+    epsilon = ["hyper/epsilon"] if name == "epgt" else []
+    first = [
+        *("time/total_timesteps", "time/phases", "time/time_elapsed", "time/fps"),
+        *("rollout/ep_rew_mean", "rollout/ep_len_mean", "hyper/reward", *epsilon),
+    ]
+    assert header[: len(first)] == first
+    rest = header[len(first) :]
+    assert rest == sorted(rest)
+    assert {column.split("/")[0] for column in rest} == {"hyper", "train"}
+
+
+def test_a_column_that_comes_late_takes_its_place_too(tmp_path):
+    log = _CSV(str(tmp_path / "progress.csv"))
+    none = {"train/a": None, "time/fps": None}
+    log.write({"train/a": 1.0}, none)
+    log.write({"train/a": 2.0, "time/fps": 3}, none)
+    log.write({"train/a": 4.0, "hidden": 5}, {"train/a": None, "hidden": ("csv",)})
+    log.close()
+    assert (tmp_path / "progress.csv").read_text() == "time/fps,train/a\n,1.0\n3,2.0\n,4.0\n"
 
 
 def test_no_inner_episode_may_end(tmp_path):
