@@ -120,7 +120,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     environment phase after each, are done; or, with `None`, the run. Or the run ended because
     every update of a whole phase was refused for a non-finite loss or gradient.
     *Truncated*: the budget is spent, so that the episode's last update phase has no environment
-    phase and no hyper-reward. As in SB3's `learn()`, the last rollout is still trained on.
+    phase and no hyper-reward. As in SB3's `learn()`, the last rollout is still trained on; where the
+    task's learning rate falls to 0, at a rate of 0, so that no action makes a difference there.
 
     ## Information
 
