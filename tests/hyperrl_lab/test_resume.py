@@ -319,7 +319,8 @@ def test_a_second_process_is_refused_with_the_first_ones_name(start, small_argum
     assert (folder / LOCK_FILE).exists()
     with FolderLock(folder):
         pass
-    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert not (folder / LOCK_FILE).exists()
+    assert not (folder / HOLDER_FILE).exists()
 
 
 def test_a_lock_is_this_processs_alone(tmp_path):
