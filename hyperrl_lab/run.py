@@ -220,45 +220,43 @@ class TrainingRun:
 
     def _loop(self, on_step: Callable[[Progress], None], stop: Callable[[], bool]) -> bool:
         """Steps until the run is finished or `stop` says so; whether it is finished."""
-        env, agent, progress = self._env, self._agent, self.progress
-        names = self._inner.search_space.names
-        progress.activity = "training"
-        defaults = self._inner.learner.default_values()
-        written = time.perf_counter()
+        self.progress.activity = "training"
+        self._defaults = self._inner.learner.default_values()
+        self._written = time.perf_counter()
 
         def state() -> State:
             return {**self._present_state(), "log": self._log.state_dict()}
 
+        steps = agents.steps(self._env, self._agent, self._obs, self._info)
         while not self._info["run_finished"]:
             if stop():
-                self._checkpoints.write(progress.hyper_steps, state())
+                self._checkpoints.write(self.progress.hyper_steps, state())
                 return False
-            self._checkpoints.offer(progress.hyper_steps, state)
-            obs, info = self._obs, self._info
-            action = agent.act(obs, info)
-            next_obs, reward, terminated, truncated, next_info = env.step(action)
-            reward = float(reward)
-            agent.observe(obs, action, reward, next_obs, terminated, truncated, next_info)
-
-            self._actions.record(info, action, defaults, reward, next_info)
-            progress.hyper_steps += 1
-            progress.finished = next_info["run_finished"]
-            progress.diverged_steps += next_info["diverged"]
-            progress.hyperparameters = {name: next_info["hyperparameters"][name] for name in names}
-            self._log.hyper_step(progress.hyperparameters, getattr(agent, "epsilon", None))
-            if "phase_stats" in next_info:
-                progress.phase = next_info["phase"]
-                self._log.update_phase(None if next_info["run_finished"] else reward)
-                self._take_phase(next_info)
-                defaults = self._inner.learner.default_values()
-                if time.perf_counter() - written > _SECONDS_BETWEEN_WRITES:
-                    self._write_columns()
-                    written = time.perf_counter()
-            self._obs, self._info = next_obs, next_info
-            if (terminated or truncated) and not next_info["run_finished"]:
-                self._obs, self._info = env.reset()
-            on_step(progress)
+            self._checkpoints.offer(self.progress.hyper_steps, state)
+            step = next(steps)
+            self._record(step)
+            self._obs, self._info = step.next_obs, step.next_info
+            on_step(self.progress)
         return True
+
+    def _record(self, step: agents.Step) -> None:
+        """Takes note of a hyper-step."""
+        progress, info = self.progress, step.next_info
+        self._actions.record(step.info, step.action, self._defaults, step.reward, info)
+        progress.hyper_steps += 1
+        progress.finished = info["run_finished"]
+        progress.diverged_steps += info["diverged"]
+        names = self._inner.search_space.names
+        progress.hyperparameters = {name: info["hyperparameters"][name] for name in names}
+        self._log.hyper_step(progress.hyperparameters, getattr(self._agent, "epsilon", None))
+        if "phase_stats" in info:
+            progress.phase = info["phase"]
+            self._log.update_phase(None if info["run_finished"] else step.reward)
+            self._take_phase(info)
+            self._defaults = self._inner.learner.default_values()
+            if time.perf_counter() - self._written > _SECONDS_BETWEEN_WRITES:
+                self._write_columns()
+                self._written = time.perf_counter()
 
     def _take_phase(self, info: Mapping[str, Any]) -> None:
         """Takes note of the environment phase that an info reports, if there was one."""
