@@ -44,14 +44,8 @@ def main() -> None:
             parts += [(agent.embedding, "keys"), (agent.memory, "read")]
         for owner, method in parts:
             setattr(owner, method, timed(getattr(owner, method), method, seconds))
-        updates, start = 0, time.thread_time()
-        while not info["run_finished"]:
-            action = agent.act(obs, info)
-            next_obs, reward, terminated, truncated, info = env.step(action)
-            agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-            if (terminated or truncated) and not info["run_finished"]:
-                next_obs, info = env.reset()
-            obs, updates = next_obs, updates + 1
+        start = time.thread_time()
+        updates = sum(1 for _ in agents.steps(env, agent, obs, info))
         seconds["in all"] = time.thread_time() - start
         for part, total in seconds.items():
             print(f"{name}, {part}: {total / updates * 1e6:,.0f} us per update")

@@ -34,14 +34,7 @@ def main() -> None:
         agent = agents.make(name, env, seed=0)
         if name == "epgt":
             fill(agent.memory)
-        obs, info = env.reset(seed=0)
-        while not info["run_finished"]:
-            action = agent.act(obs, info)
-            next_obs, reward, terminated, truncated, info = env.step(action)
-            agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-            if (terminated or truncated) and not info["run_finished"]:
-                next_obs, info = env.reset()
-            obs = next_obs
+        agents.run(env, agent, seed=0)
         env.close()
 
     def fill(memory):

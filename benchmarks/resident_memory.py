@@ -29,19 +29,15 @@ def main() -> None:
     parser.add_argument("--env-steps", type=int, default=1_000_000)
     env = gym.make("HyperRL-PPO-HalfCheetah-v0", total_env_steps=parser.parse_args().env_steps)
     agent = agents.make("epgt", env, seed=0)
-    obs, info = env.reset(seed=0)
     samples = []
     checkpoint = Path(tempfile.mkdtemp()) / "checkpoint"
-    while not info["run_finished"]:
-        action = agent.act(obs, info)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        if "phase_stats" in info:
+
+    def sample(step: agents.Step) -> None:
+        if "phase_stats" in step.next_info:
             env.unwrapped.save(checkpoint)
             samples.append((resident_mib(), open_files()))
-        if (terminated or truncated) and not info["run_finished"]:
-            next_obs, info = env.reset()
-        obs = next_obs
+
+    agents.run(env, agent, seed=0, callback=sample)
     tenth = max(len(samples) // 10, 1)
     (first, first_files), (last, last_files) = np.mean(samples[:tenth], 0), np.mean(samples[-tenth:], 0)
     print(machine())
