@@ -13,7 +13,7 @@ from hyperrl_lab.results import Columns, acting
 
 # Inner episodes in a score, whoever shows it: the command line, `summary.json`, the learning curve.
 SCORE_EPISODES = 100
-# Windows of a schedule at most, and hyper-actions that make its quantiles mean something.
+# Windows of a schedule at most, and hyper-actions that make its shares and quantiles mean something.
 _WINDOWS, _CHOICES = 200, 40
 
 
@@ -42,49 +42,145 @@ def score(values: Sequence[float]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Windows:
-    """A hyperparameter's values in windows of time.
+class Shares:
+    """How often each value of a hyperparameter was chosen, in windows of time.
 
     Attributes:
         edges: Environment steps between the windows, one more than there are windows. A window spans
             the environment phases whose updates it sums up.
-        low: 10 % quantile.
+        levels: What was chosen, and the task's own value, ascending, (levels,): values, or multiples of
+            the task's own value.
+        relative: Whether the levels are multiples. They are if the task's own value changes and fewer
+            multiples than values of it were chosen.
+        own: Row of the task's own value, which is one level even if it changes.
+        moves: Whether it changes between levels that do not: the level says where it began.
+        share: Parts of 1, (levels, windows); NaN in a window without a choice, because all multiples of a
+            task's own value of 0 are 0.
+    """
+
+    edges: NDArray[Any]
+    levels: NDArray[np.float64]
+    relative: bool
+    own: int
+    moves: bool
+    share: NDArray[np.float64]
+
+
+def shares(actions: Columns, name: str) -> Shares:
+    """Counts the choices of a hyperparameter per phase, or per window of several phases.
+
+    What was chosen at the very end of a learning rate's fall to 0 is left out, because it made no
+    difference, unless there is nothing else.
+
+    Args:
+        actions: What `read_actions` returned, not empty.
+        name: The hyperparameter.
+    """
+    actions = _that_acted(actions)
+    values, default = actions[name], actions[f"default.{name}"]
+    starts, edges = _windows(actions)
+    levels, level = _distinct(np.append(values, default[0]))
+    level, own = level[:-1], int(level[-1])
+    relative, moves, counted = False, bool(np.ptp(default)), np.ones(len(values), bool)
+    if moves:
+        positive = default > 0
+        multiples, multiple = _distinct(np.append(values[positive] / default[positive], 1.0))
+        others = values != default
+        if relative := len(multiples) <= len(np.unique(values[others])) + 1:
+            levels, own, moves, counted = multiples, int(multiple[-1]), False, positive
+            level = np.zeros(len(values), np.intp)
+            level[positive] = multiple[:-1]
+        else:
+            # The task's own value moves between the constant others; its row stays where it began.
+            levels, level_of_others = _distinct(values[others])
+            own = int(np.searchsorted(levels, default[0]))
+            level = np.full(len(values), own)
+            level[others] = level_of_others + (level_of_others >= own)
+            levels = np.insert(levels, own, default[0])
+    counts = np.zeros((len(levels), len(starts)))
+    window = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(values)))
+    np.add.at(counts, (level[counted], window[counted]), 1)
+    with np.errstate(invalid="ignore"):
+        return Shares(edges, levels, relative, own, moves, counts / counts.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """A hyperparameter's values in windows of time.
+
+    Attributes:
+        edges: See `Shares`.
+        relative: Whether all values here are multiples of the task's own value. They are if the task's own
+            value changes and the multiples lie closer together than the values.
+        low: 10 % quantile; NaN, as the others, in a window where all multiples are of 0.
         median: Median.
         high: 90 % quantile.
         default: Median of the task's own values.
     """
 
     edges: NDArray[Any]
+    relative: bool
     low: NDArray[np.float64]
     median: NDArray[np.float64]
     high: NDArray[np.float64]
     default: NDArray[np.float64]
 
 
-def windows(actions: Columns, name: str) -> Windows:
-    """Sums a hyperparameter up per phase, or per window of several phases.
-
-    There are at most 200 windows, and so few that they hold 40 hyper-actions each, except that
-    a run of up to 20 phases is shown phase by phase. What was chosen at the very end of a learning
-    rate's fall to 0 is left out, because it made no difference, unless there is nothing else.
+def quantiles(actions: Columns, name: str) -> Quantiles:
+    """Sums a hyperparameter up per phase, or per window of several phases, of what `shares` counts.
 
     Args:
         actions: What `read_actions` returned, not empty.
         name: The hyperparameter.
     """
-    if (acted := acting(actions)).any():
-        actions = {column: values[acted] for column, values in actions.items()}
+    actions = _that_acted(actions)
+    values, default = actions[name], actions[f"default.{name}"]
+    starts, edges = _windows(actions)
+    relative = False
+    positive = (values > 0) & (default > 0)
+    if np.ptp(default) and positive.any():
+        multiples = values[positive] / default[positive]
+        if relative := bool(_factor(multiples) < _factor(values[positive])):
+            values = np.divide(values, default, out=np.full(len(values), np.nan), where=positive)
+            default = np.ones(len(values))
+
+    def per_window(column: NDArray[Any], parts: list[float]) -> NDArray[np.float64]:
+        known = [part[~np.isnan(part)] for part in np.split(column, starts[1:])]
+        nothing = np.full(len(parts), np.nan)
+        # Quantiles that are among the values: between two bins there is nothing to choose.
+        return np.array(
+            [np.quantile(part, parts, method="inverted_cdf") if len(part) else nothing for part in known]
+        )
+
+    low, median, high = per_window(values, [0.1, 0.5, 0.9]).T
+    return Quantiles(edges, relative, low, median, high, per_window(default, [0.5])[:, 0])
+
+
+def _that_acted(actions: Columns) -> Columns:
+    acted = acting(actions)
+    return {column: values[acted] for column, values in actions.items()} if acted.any() else actions
+
+
+def _windows(actions: Columns) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """The first rows of the windows, and the environment steps between these.
+
+    There are at most 200 windows, and so few that they hold 40 hyper-actions each, except that
+    a run of up to 20 phases is shown phase by phase.
+    """
     phases = actions["phase"] - actions["phase"][0]
     n_phases = int(phases[-1]) + 1
     most = min(_WINDOWS, max(len(phases) // _CHOICES, min(n_phases, 20)))
     starts = np.flatnonzero(np.diff(phases // -(-n_phases // most), prepend=-1))
-
-    def per_window(values: NDArray[Any], quantiles: list[float]) -> NDArray[np.float64]:
-        parts = np.split(values, starts[1:])
-        # Quantiles that are among the values: between two bins there is nothing to choose.
-        return np.array([np.quantile(part, quantiles, method="inverted_cdf") for part in parts])
-
-    low, median, high = per_window(actions[name], [0.1, 0.5, 0.9]).T
-    default = per_window(actions[f"default.{name}"], [0.5])[:, 0]
     edges = np.array([0, *(part[-1] for part in np.split(actions["env_steps"], starts[1:]))])
-    return Windows(edges, low, median, high, default)
+    return starts, edges
+
+
+def _distinct(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """The different values, ascending, and which one each is; equal are those that agree in six digits."""
+    exact, which = np.unique(values, return_inverse=True)
+    levels, level = np.unique([float(f"{value:.6g}") for value in exact], return_inverse=True)
+    return levels, level[which]
+
+
+def _factor(values: NDArray[Any]) -> float:
+    return float(values.max() / values.min())

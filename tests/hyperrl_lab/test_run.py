@@ -19,7 +19,7 @@ from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
 from hyperrl_lab.log import _CSV
 from hyperrl_lab.results import acting, chosen_hyperparameters, read_actions, read_episodes
 from hyperrl_lab.run import TrainingRun, make_env
-from hyperrl_lab.summaries import windows
+from hyperrl_lab.summaries import shares
 
 
 def weights(folder):
@@ -233,7 +233,7 @@ def test_the_records_say_which_choices_could_not_act(id_, tmp_path):
     np.testing.assert_array_equal(acting(columns), ~last)
     for name in chosen_hyperparameters(columns):
         # A schedule's picture ends with the last phase that could learn.
-        assert windows(columns, name).edges[-1] == columns["env_steps"][~last].max()
+        assert shares(columns, name).edges[-1] == columns["env_steps"][~last].max()
 
 
 @pytest.mark.parametrize("id_", DECAYING)
