@@ -1,8 +1,9 @@
 """What the documentation takes from the code, so that the two cannot differ.
 
 A line `[[table: TITLE]]` of a page becomes that table of `hyperrl list`, `[[help: PROGRAM]]` the help
-of every subcommand, `[[names: MODULE]]` the reference of every name in that module's `__all__`. Each
-notebook becomes a page, with the outputs that are committed.
+of every subcommand, `[[names: MODULE]]` the reference of every name in that module's `__all__`,
+`[[extras: PROJECT]]` what each extra of `pyproject.toml` installs. Each notebook becomes a page, with
+the outputs that are committed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import io
 import re
+import tomllib
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
@@ -20,7 +22,8 @@ from nbconvert import MarkdownExporter
 
 from hyperrl_lab import cli, listing
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
@@ -62,7 +65,24 @@ def names(module: str) -> str:
     return "\n\n".join(f"::: {module}.{name}" for name in callables_first)
 
 
-WRITERS: dict[str, Callable[[str], str]] = {"table": table, "help": command_help, "names": names}
+def extras(project: str) -> str:
+    """The extras of a project, which is this one, and the packages of each."""
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    if about["name"] != project:
+        raise ValueError(f"pyproject.toml is that of {about['name']}, not {project}")
+    rows = ["| extra | installs |", "|---|---|"]
+    for extra, requirements in about["optional-dependencies"].items():
+        packages = [re.split(r"[<>=!~; ]", requirement)[0] for requirement in requirements]
+        rows.append(f"| `{extra}` | {', '.join(packages)} |")
+    return "\n".join(rows)
+
+
+WRITERS: dict[str, Callable[[str], str]] = {
+    "table": table,
+    "help": command_help,
+    "names": names,
+    "extras": extras,
+}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

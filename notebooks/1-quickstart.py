@@ -184,7 +184,8 @@ print(
 # A command does all of the above, and keeps every hyper-action, every episode, logs, the model and pictures:
 #
 # ```sh
-# hyperrl train HyperRL-PPO-HalfCheetah-v0 --agent epgt --seed 0 --total-env-steps 100000 --out runs/quickstart
+# hyperrl train HyperRL-PPO-HalfCheetah-v0 --agent epgt --seed 0 \
+#     --total-env-steps 100000 --out runs/quickstart
 # ```
 #
 # Next: what the hyper-state looks like (notebook 2), an agent or an environment of your own (3), what the schedules of

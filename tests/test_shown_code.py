@@ -24,6 +24,8 @@ PACKAGES = (hyperrl_env, agents, hyperrl_lab)
 # Enough for an update phase of any task; what is shown may be larger.
 MOST_ENV_STEPS = 2_048
 ATARI_ROLLOUT = 32 * 128
+# Of code beside both sidebars in a window of 1280 pixels.
+COLUMNS = 96
 
 
 def blocks(path, language):
@@ -36,7 +38,7 @@ def blocks(path, language):
 
 
 def commands(path, program):
-    lines = [line for block in blocks(path, "sh") for line in block.splitlines()]
+    lines = [line for block in blocks(path, "sh") for line in re.sub(r" \\\n *", " ", block).splitlines()]
     return [line for line in lines if re.match(rf"(\.venv/bin/)?{program} ", line)]
 
 
@@ -80,6 +82,12 @@ def test_the_benchmarks_commands_run(command, tmp_path, monkeypatch, capsys):
     pytest.importorskip("envpool", reason="the extra envpool is not installed")
     monkeypatch.chdir(tmp_path)
     assert main(shortened(command, ATARI_ROLLOUT)) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", having(lambda path: blocks(path, "sh"), [*PAGES, BENCHMARKS, *NOTEBOOKS]))
+def test_no_command_is_wider_than_a_page_of_the_documentation(path):
+    lines = [line for block in blocks(path, "sh") for line in block.splitlines()]
+    assert not [line for line in lines if len(line) > COLUMNS]
 
 
 def targets_and_scripts(path):

@@ -1,10 +1,12 @@
 """The documentation builds without a warning, its links lead somewhere, and it leaves nothing public out."""
 
 import importlib
+import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,7 +25,7 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.ids, self.links, self.fetched = set(), set(), set()
+        self.ids, self.links, self.fetched, self.scripts = set(), set(), set(), []
         self.feed(path.read_text())
 
     def handle_starttag(self, tag, attributes):
@@ -35,6 +37,7 @@ class Page(HTMLParser):
             self.fetched.add(attributes["href"])
         elif tag in ("script", "img", "iframe", "source") and attributes.get("src"):
             self.fetched.add(attributes["src"])
+            self.scripts += [Path(attributes["src"]).name] if tag == "script" else []
 
 
 def is_external(link):
@@ -62,6 +65,19 @@ def documented_objects(site):
     return {line.split(" ")[0] for line in zlib.decompress(inventory).decode().splitlines()}
 
 
+def check_search(site, pages):
+    """A page that was opened from a file fetches no JSON and starts no worker: it has scripts for both."""
+    index = (site / "search" / "search_index.js").read_text()
+    found = {doc["location"] for doc in json.loads(index.removeprefix("var __index = "))["docs"]}
+    assert {path.relative_to(site).as_posix() for path in pages} <= found
+    for page in pages.values():
+        worker, theme = page.scripts
+        assert worker == "iframe-worker.js"
+        text = (site / "assets" / "javascripts" / theme).read_text()
+        assert "search/search_index.js" in text
+        assert "new Worker(" in text
+
+
 def test_the_site(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"],
@@ -74,6 +90,7 @@ def test_the_site(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     site = tmp_path / "site"
     pages = check_links(site)
+    check_search(site, pages)
 
     objects = documented_objects(site)
     for module in DOCUMENTED:
@@ -83,7 +100,12 @@ def test_the_site(tmp_path):
     assert set(agents.AGENTS) <= pages[site / "agents.html"].ids
     # Games share a row, and are listed beneath it.
     ids = [re.sub(rf"-({GAMES})-v0$", "-{Game}-v0", id_) for id_ in env_ids()]
-    for file, names in (("ids", ids), ("hyperparameters", [*DEFINITIONS, *PRESETS, *HYPER_REWARDS])):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for file, names in (
+        ("ids", ids),
+        ("hyperparameters", [*DEFINITIONS, *PRESETS, *HYPER_REWARDS]),
+        ("installation", extras),
+    ):
         text = (site / f"{file}.html").read_text()
         assert not [name for name in names if f"<code>{name}</code>" not in text]
     assert not [name for name in GAMES.split("|") if name not in (site / "ids.html").read_text()]
