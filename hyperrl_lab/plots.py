@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hyperrl_lab.figure import DARK, LIGHT, OWN, environment_steps, new_figure, say
@@ -106,7 +107,13 @@ def memory_map(
         # The best entries are the rarest: they lie on top.
         ("value (hyper-return)", values, np.argsort(values), (low, high), 256),
         ("order of writing (1: the earliest)", time, shuffled, (1, n), 256),
-        ("number of the joint action", rank if few else actions, shuffled, bounds, len(taken)),
+        (
+            "number of the joint action",
+            rank if few else actions,
+            shuffled,
+            bounds,
+            len(taken) if few else 256,
+        ),
     )
     with new_figure(path, (7.5, 3.4)) as figure:
         for axes, (label, colours, order, (least, most), shades) in zip(
@@ -125,6 +132,7 @@ def memory_map(
             bar = figure.colorbar(dots, ax=axes, location="bottom", label=label, extend=extend)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(visible=True, color="0.6")
+        bar.locator = MaxNLocator(5, integer=True)
         if few:
             bar.set_ticks(range(len(taken)), labels=[str(action) for action in taken])
             bar.minorticks_off()
@@ -134,7 +142,10 @@ def memory_map(
 def _mean_curve(episodes: Columns) -> tuple[NDArray[Any], NDArray[np.float64]]:
     mean = running_mean(episodes["return"], SCORE_EPISODES)
     start = _FEWEST_EPISODES - 1 if len(mean) >= 2 * _FEWEST_EPISODES else 0
-    return episodes["env_steps"][start:], mean[start:]
+    steps, mean = episodes["env_steps"][start:], mean[start:]
+    # Episodes of several environments end together: one point for all.
+    latest = np.flatnonzero(np.append(np.diff(steps), 1))
+    return steps[latest], mean[latest]
 
 
 def _tsne(keys: NDArray[Any]) -> NDArray[np.float32]:

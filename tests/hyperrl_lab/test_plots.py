@@ -65,6 +65,13 @@ def test_the_end_of_a_learning_curve_is_the_mean_of_the_last_100(figures, tmp_pa
     assert "mean of the last 100" in texts(figures[0].legends[0].get_texts())
 
 
+def test_episodes_that_end_together_are_one_point_of_the_mean(figures, tmp_path):
+    columns = {"env_steps": np.repeat([100, 200, 300], 10), "return": np.arange(30.0)}
+    learning_curve(columns, TITLE, tmp_path / "a.png")
+    _, mean = figures[0].axes[0].lines
+    np.testing.assert_allclose(mean.get_xydata(), [(100, 4.5), (200, 9.5), (300, 14.5)])
+
+
 @pytest.mark.parametrize(("seeds", "named"), [([], None), ([7], "seed 7"), ([0, 1, 5], "3 seeds")])
 def test_references_are_thin_lines_with_one_name(seeds, named, figures, tmp_path):
     references = {seed: {**episodes(120), "return": np.full(120, float(seed))} for seed in seeds}
