@@ -11,8 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperrl_env import HyperRLEnv
+from hyperrl_env.arguments import check_at_least
 
 Observation = NDArray[np.float32]
+
+
+def moment(info: Mapping[str, Any]) -> tuple[int, ...]:
+    """When in its run an info is from: environment steps, update phases, and updates of the phase at hand.
+
+    Within a learning episode `act` is given an info of the moment at which `observe` was called last; if
+    it is not, the episode was left for another run or another state. The learner is no sign of that:
+    after `load` and `restore` it may be another object.
+    """
+    return info["env_steps"], info["phase"], info["update_step"]
 
 
 class HyperAgent(ABC):
@@ -40,6 +51,7 @@ class HyperAgent(ABC):
 
     Raises:
         TypeError: `env` is not a Hyper-RL environment.
+        ValueError: `seed` is no whole number of at least 0.
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
@@ -47,6 +59,7 @@ class HyperAgent(ABC):
             raise TypeError(f"A hyper-agent needs a HyperRL-* environment, not {env.unwrapped!r}.")
         self.env = env.unwrapped
         self.search_space = self.env.search_space
+        check_at_least("seed", seed, 0)
         self.rng = np.random.default_rng(seed)
 
     @abstractmethod
