@@ -159,8 +159,8 @@ class EpisodicControlAgent(HyperAgent):
             )
         else:
             self.embedding = RandomEmbedding(self.env.projector.state_size, key_dim, seed=seed)
-        self._epsilon = (epsilon_start, epsilon_end, epsilon_fraction)
-        self.epsilon = epsilon_start
+        self._epsilon = (float(epsilon_start), float(epsilon_end), float(epsilon_fraction))
+        self.epsilon = self._epsilon[0]
         self._write_interval = write_interval
         self._vae_probability = vae_probability
         self._moment: tuple[int, ...] = ()

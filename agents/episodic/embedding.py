@@ -128,10 +128,10 @@ class VAEEmbedding(Embedding):
         self._generator = torch.Generator().manual_seed(seed)
         parameters = [*self.vae.parameters(), *projector.parameters()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
-        self._buffer: deque[tuple[list[Tensor], float]] = deque(maxlen=buffer_size)
+        self._buffer: deque[tuple[list[Tensor], float]] = deque(maxlen=int(buffer_size))
 
     def hyper_state(self, env: HyperRLEnv, obs: Floats) -> Floats:
-        """The hyper-state (D,) that keys are made of: the environment's present one, through the trained C."""
+        """The hyper-state (D,) that keys are made of: that of the environment, through the trained C."""
         return env.hyper_state(self.projector)
 
     def remember(self, matrices: list[Tensor], position: float) -> None:

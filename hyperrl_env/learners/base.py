@@ -109,7 +109,7 @@ class PhaseRecorder(BaseCallback):
 
 
 def made_finite(observations: Any) -> bool:
-    """Sets what is not finite in float32, the policy's type, to 0, in place; whether there was nothing to set."""
+    """Sets to 0, in place, what is not finite in float32, the policy's type; whether there was nothing."""
     parts = observations.values() if isinstance(observations, dict) else (observations,)
     finite = True
     for part in parts:
