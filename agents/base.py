@@ -16,16 +16,6 @@ from hyperrl_env.arguments import check_at_least
 Observation = NDArray[np.float32]
 
 
-def moment(info: Mapping[str, Any]) -> tuple[int, ...]:
-    """When in its run an info is from: environment steps, update phases, and updates of the phase at hand.
-
-    Within a learning episode `act` is given an info of the moment at which `observe` was called last; if
-    it is not, the episode was left for another run or another state. The learner is no sign of that:
-    after `load` and `restore` it may be another object.
-    """
-    return info["env_steps"], info["phase"], info["update_step"]
-
-
 class HyperAgent(ABC):
     """Chooses hyper-actions and learns from what they bring.
 

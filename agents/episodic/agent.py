@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import HyperAgent, Observation, moment
+from agents.base import HyperAgent, Observation
 from agents.episodic.embedding import Embedding, RandomEmbedding, VAEEmbedding
 from agents.episodic.memory import EpisodicMemory
 from hyperrl_env.arguments import check_at_least, check_fraction, check_positive
@@ -163,13 +163,12 @@ class EpisodicControlAgent(HyperAgent):
         self.epsilon = self._epsilon[0]
         self._write_interval = write_interval
         self._vae_probability = vae_probability
-        self._moment: tuple[int, ...] = ()
         self._begin_episode()
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """See `HyperAgent.act`. Epsilon-greedy over the actions that the memory knows (line 5)."""
-        if self._rewards and self._moment != moment(info):
-            # A new run began in the middle of an episode, which therefore has no return.
+        if self._rewards and not np.array_equal(self._next_obs, obs):
+            # The episode was left in its middle, for a new run or another state, so it has no return.
             self._begin_episode()
         self._state = self.embedding.hyper_state(self.env, obs)
         start, end, fraction = self._epsilon
@@ -198,7 +197,7 @@ class EpisodicControlAgent(HyperAgent):
         if self._is_written(step) or terminated:
             self._buffer.append((step, self._state, self.search_space.joint_index(action)))
         self._rewards.append(reward)
-        self._moment = moment(info)
+        self._next_obs = next_obs.copy()
         if terminated:
             self._end_episode()
         if terminated or truncated:
@@ -222,6 +221,7 @@ class EpisodicControlAgent(HyperAgent):
     def _begin_episode(self) -> None:
         self._buffer: list[tuple[int, Observation, int]] = []
         self._rewards: list[float] = []
+        self._next_obs: Observation | None = None
 
     def _end_episode(self) -> None:
         """M.update(D) (line 10), with the embedding that the next episode will read with."""
@@ -242,7 +242,7 @@ class EpisodicControlAgent(HyperAgent):
             "epsilon": self.epsilon,
             "buffer": [{"step": step, "obs": obs, "action": action} for step, obs, action in self._buffer],
             "rewards": list(self._rewards),
-            "moment": list(self._moment),
+            "next_obs": self._next_obs,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -253,4 +253,4 @@ class EpisodicControlAgent(HyperAgent):
         self.epsilon = state["epsilon"]
         self._buffer = [(item["step"], item["obs"], item["action"]) for item in state["buffer"]]
         self._rewards = list(state["rewards"])
-        self._moment = tuple(state["moment"])
+        self._next_obs = state["next_obs"]

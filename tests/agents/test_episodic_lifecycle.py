@@ -126,6 +126,16 @@ def test_half_an_episode_is_dropped_when_the_environment_alone_goes_back():
     assert len(agent.memory) == 3 + 2
 
 
+def test_half_an_episode_is_dropped_for_another_run_at_the_same_moment():
+    env = a2c_env()
+    agent = epgt(env)
+    steps(env, agents.make("random", env), *env.reset(seed=1), 4)
+    other = env.snapshot()
+    steps(env, agent, *env.reset(seed=0), 4)
+    steps(env, agent, *env.restore(other), 2)
+    assert len(agent.memory) == 3 + 2
+
+
 # ---------------------------------------------------------------- C
 
 

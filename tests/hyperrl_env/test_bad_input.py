@@ -169,7 +169,9 @@ def test_the_arguments_of_the_user_are_not_changed(make_env):
 
 
 def test_tensorboard_is_written_as_the_refusal_of_tensorboard_log_says(make_env, tmp_path):
-    env = make_env(learner_kwargs={"n_steps": 16, "batch_size": 16, "tensorboard_log": None}, decision="phase")
+    env = make_env(
+        learner_kwargs={"n_steps": 16, "batch_size": 16, "tensorboard_log": None}, decision="phase"
+    )
     env.reset(seed=0)
     learner = env.learner
     learner.set_logger(configure(str(tmp_path), ["tensorboard"]))
