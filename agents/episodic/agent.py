@@ -163,6 +163,7 @@ class EpisodicControlAgent(HyperAgent):
         self.epsilon = self._epsilon[0]
         self._write_interval = write_interval
         self._vae_probability = vae_probability
+        self._next_obs: Observation = np.empty(0, np.float32)
         self._begin_episode()
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
@@ -221,7 +222,6 @@ class EpisodicControlAgent(HyperAgent):
     def _begin_episode(self) -> None:
         self._buffer: list[tuple[int, Observation, int]] = []
         self._rewards: list[float] = []
-        self._next_obs: Observation | None = None
 
     def _end_episode(self) -> None:
         """M.update(D) (line 10), with the embedding that the next episode will read with."""
