@@ -59,7 +59,9 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     while not info["run_finished"]:
         obs, hyper_reward, terminated, truncated, info = env.step(env.action_space.sample())
         if (terminated or truncated) and not info["run_finished"]:
-            obs, info = env.reset()
+            obs, info = env.reset()  # continues the same run
+
+    env.unwrapped.finished_learner.model.save("cheetah")  # a Stable-Baselines3 model
     ```
 
     ## Action Space
