@@ -89,10 +89,14 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     W is (out, in) for weights, (1, n) for a bias or log_std; gradients are those of the objective
     before clipping, zeros before they exist; C is a random (in, `projection_dim`) matrix, the same
-    for all runs, so that a seed and the actions determine every observation. An agent that trains C
-    trains a copy of `env.unwrapped.projector`: `env.unwrapped.hyper_state(copy)` is the hyper-state
-    through it, `env.unwrapped.hyper_state_tensors()` the W behind it. For two hidden layers of 64 and A continuous actions D is 12 (264 + A) + 1, for the Nature CNN and A
-    discrete ones 12 (679 + A) + 1.
+    for all runs. For two hidden layers of 64 and A continuous actions D is 12 (264 + A) + 1, for the
+    Nature CNN and A discrete ones 12 (679 + A) + 1.
+
+    C is the parameter of `env.unwrapped.projector`. An agent that trains it does so in a copy:
+    `env.unwrapped.hyper_state(copy)` is the hyper-state through that copy, and
+    `env.unwrapped.hyper_state_tensors()` are the W behind it. So a seed and the actions determine
+    every observation, whatever an agent has learned; training `projector` itself would change the
+    observations of this run and of all that follow.
 
     ## Rewards
 
@@ -118,11 +122,11 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     generator.
 
     A loop that resets at every end of an episode, as Stable-Baselines3's `learn` does, starts a new
-    run when one is finished. What the finished one trained stays at
-    `env.unwrapped.finished_learner` until another run is finished. The first time that a `reset()`
-    without a seed and without `new_run` replaces a trained model, a warning says so: also that of an
-    unfinished run, which is dropped. A time limit of Gymnasium's around this environment
-    (`max_episode_steps`) does just that at every truncation: limit episodes by
+    run when one is finished. What the finished run trained stays at
+    `env.unwrapped.finished_learner` until another run is finished. A `reset()` in the middle of an
+    episode drops an unfinished run. Unless a seed or `new_run` asks for the new run, a warning says
+    once that a trained model is replaced. A `TimeLimit` around this environment
+    (`max_episode_steps`) leads to such a `reset()` at every truncation: to limit episodes, give
     `learning_episode_phases` instead.
 
     ## Episode End
@@ -327,7 +331,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self.run_finished = False
         self._run: InnerRun | None = None
         self._finished_learner: InnerLearner | None = None
-        self._warned: set[str] = set()
+        # Of a reset that replaced a finished run (True), or an unfinished one (False).
+        self._warned: set[bool] = set()
         self._renderer: Renderer | None = None
         self._episode_over = False
         self._phases_left: int | None = None
@@ -618,31 +623,25 @@ class HyperRLEnv(gym.Env[Observation, Any]):
                 "The run is finished: call reset() to start a new one. The trained model is "
                 "env.unwrapped.finished_learner.model."
             )
-        return "The learning episode is over: call reset() to go on with the run."
+        return "The learning episode is over: call reset() to continue the run."
 
     def _warn_of_new_run(self, run: InnerRun) -> None:
-        """Says once of each kind of trained model that an ordinary `reset()` replaces it."""
+        """Warns once of a `reset()` that replaces a finished run's model, and once of an unfinished one's."""
         if self.run_finished:
-            kind, message = (
-                "finished",
-                (
-                    "The run is finished, so reset() starts a new one with a new model. The trained model stays "
-                    "at env.unwrapped.finished_learner.model until another run is finished."
-                ),
+            message = (
+                "The run is finished, so reset() starts a new one with a new model. The trained model stays "
+                "at env.unwrapped.finished_learner.model until another run is finished."
             )
         elif run.phase or run.learner.update_step:
-            kind, message = (
-                "unfinished",
-                (
-                    "reset() in the middle of a learning episode starts a new run with a new model. The run at "
-                    f"hand is dropped after {run.env_steps:,} of {self.total_env_steps:,} environment steps. To "
-                    "limit episodes, give learning_episode_phases, not max_episode_steps or a TimeLimit."
-                ),
+            message = (
+                "reset() in the middle of a learning episode starts a new run with a new model. The present "
+                f"one is dropped after {run.env_steps:,} of {self.total_env_steps:,} environment steps. To "
+                "limit episodes, give learning_episode_phases, not max_episode_steps or a TimeLimit."
             )
         else:
             return
-        if kind not in self._warned:
-            self._warned.add(kind)
+        if self.run_finished not in self._warned:
+            self._warned.add(self.run_finished)
             gym.logger.warn(f"{message} reset(seed=...) and options={{'new_run': True}} do not warn.")
 
     def _start_run(self, seed: int) -> dict[str, Any]:

@@ -48,14 +48,14 @@ def linear_epsilon(start: float, end: float, progress: float, fraction: float) -
 class EpisodicControlAgent(HyperAgent):
     """Picks the hyper-action whose outcome was best in similar training states.
 
-    It learns at the end of a learning episode, so a run is to have many of them: an environment whose
-    `learning_episode_phases` make the whole run one is warned of. An agent may be kept for several runs;
-    its memory, its embedding and the projection C that it has trained then go on, and exploration begins
-    anew. Of a run that was left in the middle of a learning episode, that episode is forgotten.
-
     A memory binds (phi(s), a), an embedding of the hyper-state and the joint hyper-action, to the
     hyper-return that followed. Reading averages over the nearest neighbours (Eq. 3), writing moves
     several neighbours towards the new return (Eq. 4).
+
+    It learns at the end of a learning episode. If `learning_episode_phases` makes the whole run one
+    episode, the agent has nothing to choose by, and a warning says so. It may be kept for several runs:
+    memory, embedding and the copy of the projection C that it trains then stay, and exploration starts
+    again. An episode that is left in its middle is not written.
 
     Args:
         env: A Hyper-RL environment of any action mode; actions are the joint choices of bins.

@@ -131,7 +131,7 @@ def test_a_step_after_the_end_says_what_reset_would_do(make_env, run_to_end):
     env = make_env(decision="phase")
     env.reset(seed=0)
     env.step(0)
-    with pytest.raises(ResetNeeded, match=r"episode is over.*reset\(\) to go on with the run"):
+    with pytest.raises(ResetNeeded, match=r"episode is over.*reset\(\) to continue the run"):
         env.step(0)
     run_to_end(env, 0)
     with pytest.raises(ResetNeeded, match=r"run is finished.*reset\(\) to start a new one.*finished_learner"):
