@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperrl_env import HyperRLEnv
+from hyperrl_env.arguments import check_at_least
 
 Observation = NDArray[np.float32]
 
@@ -40,6 +41,7 @@ class HyperAgent(ABC):
 
     Raises:
         TypeError: `env` is not a Hyper-RL environment.
+        ValueError: `seed` is no whole number of at least 0.
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
@@ -47,6 +49,7 @@ class HyperAgent(ABC):
             raise TypeError(f"A hyper-agent needs a HyperRL-* environment, not {env.unwrapped!r}.")
         self.env = env.unwrapped
         self.search_space = self.env.search_space
+        check_at_least("seed", seed, 0)
         self.rng = np.random.default_rng(seed)
 
     @abstractmethod

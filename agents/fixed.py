@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 
 from agents.base import HyperAgent, Observation
+from hyperrl_env.arguments import check_number
 
 
 class FixedAgent(HyperAgent):
@@ -37,6 +38,8 @@ class FixedAgent(HyperAgent):
                 )
             self.action = words[action]
         elif isinstance(action, Mapping):
+            for name, value in action.items():
+                check_number(f"action[{name!r}]", value)
             self.action = space.action(action)
         else:
             space.values(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -22,10 +22,25 @@ def check_bool(name: str, value: object) -> None:
         raise ValueError(f"{name} must be True or False, not {value!r}.")
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def check_number(name: str, value: object) -> None:
+    """Raises ValueError where the value is no number."""
+    if not _is_number(value):
+        raise ValueError(f"{name} must be a number, not {value!r}.")
+
+
+def check_fraction(name: str, value: object, *, above_0: bool = False) -> None:
+    """Raises ValueError where the value is no number in [0, 1], or in (0, 1]."""
+    if not _is_number(value) or not 0 <= value <= 1 or (above_0 and value == 0):
+        raise ValueError(f"{name} must be a number in {'(' if above_0 else '['}0, 1], not {value!r}.")
+
+
 def check_positive(name: str, value: object) -> None:
     """Raises ValueError where the value is no finite number above 0."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:  # type: ignore[operator]
+    if not _is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, not {value!r}.")
 
 
@@ -58,5 +73,12 @@ LEARNER_ARGUMENTS: Mapping[str, Callable[[str, object], None]] = {
 
 def check_learner_argument(name: str, value: Any, default: Any) -> None:
     """Raises ValueError where SB3 would not come far with the value of a constructor argument."""
+    if name == "tensorboard_log" and value is not None:
+        raise ValueError(
+            "tensorboard_log is for Stable-Baselines3's learn(), which is not called here. `hyperrl train` "
+            "logs to TensorBoard. In a program of yours, let learner be env.unwrapped.learner: after reset() "
+            "call learner.set_logger(stable_baselines3.common.logger.configure(folder, ['tensorboard'])), "
+            "and after every step with 'phase_stats' in info learner.logger.dump(info['env_steps'])."
+        )
     if name in LEARNER_ARGUMENTS and not (value is None and default is None) and not callable(value):
         LEARNER_ARGUMENTS[name](name, value)

@@ -59,7 +59,9 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     while not info["run_finished"]:
         obs, hyper_reward, terminated, truncated, info = env.step(env.action_space.sample())
         if (terminated or truncated) and not info["run_finished"]:
-            obs, info = env.reset()
+            obs, info = env.reset()  # continues the same run
+
+    env.unwrapped.finished_learner.model.save("cheetah")  # a Stable-Baselines3 model
     ```
 
     ## Action Space
@@ -87,9 +89,14 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     W is (out, in) for weights, (1, n) for a bias or log_std; gradients are those of the objective
     before clipping, zeros before they exist; C is a random (in, `projection_dim`) matrix, the same
-    for all runs, and a parameter of `env.unwrapped.projector`, so that an agent may train it. For
-    two hidden layers of 64 and A continuous actions D is 12 (264 + A) + 1, for the Nature CNN and A
-    discrete ones 12 (679 + A) + 1.
+    for all runs. For two hidden layers of 64 and A continuous actions D is 12 (264 + A) + 1, for the
+    Nature CNN and A discrete ones 12 (679 + A) + 1.
+
+    C is the parameter of `env.unwrapped.projector`. An agent that trains it does so in a copy:
+    `env.unwrapped.hyper_state(copy)` is the hyper-state through that copy, and
+    `env.unwrapped.hyper_state_tensors()` are the W behind it. So a seed and the actions determine
+    every observation, whatever an agent has learned; training `projector` itself would change the
+    observations of this run and of all that follow.
 
     ## Rewards
 
@@ -113,6 +120,14 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     `reset()` when the run is finished, in the middle of an episode, or with
     `options={"new_run": True}` starts a new run with a seed drawn from the environment's own
     generator.
+
+    A loop that resets at every end of an episode, as Stable-Baselines3's `learn` does, starts a new
+    run when one is finished. What the finished run trained stays at
+    `env.unwrapped.finished_learner` until another run is finished. A `reset()` in the middle of an
+    episode drops an unfinished run. Unless a seed or `new_run` asks for the new run, a warning says
+    once that a trained model is replaced. A `TimeLimit` around this environment
+    (`max_episode_steps`) leads to such a `reset()` at every truncation: to limit episodes, give
+    `learning_episode_phases` instead.
 
     ## Episode End
 
@@ -253,7 +268,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self.render_mode = render_mode
         self.total_env_steps = settings.total_env_steps if total_env_steps is None else total_env_steps
         self._decision = decision
-        self._episode_phases = learning_episode_phases
+        self.learning_episode_phases = learning_episode_phases
         self._hyper_reward = get_hyper_reward(hyper_reward)
         self._config = RunConfig(
             learner_class=learner_class(algorithm, backend),
@@ -311,8 +326,13 @@ class HyperRLEnv(gym.Env[Observation, Any]):
                 "hyper_reward": hyper_reward,
             }
         )
+        # Those of a run with the task's own n_steps; another choice of it makes more or fewer.
+        self.phases_per_run = math.ceil(self.total_env_steps / rollout_size)
         self.run_finished = False
         self._run: InnerRun | None = None
+        self._finished_learner: InnerLearner | None = None
+        # Of a reset that replaced a finished run (True), or an unfinished one (False).
+        self._warned: set[bool] = set()
         self._renderer: Renderer | None = None
         self._episode_over = False
         self._phases_left: int | None = None
@@ -341,12 +361,15 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             raise ValueError(
                 f"seed must lie in [0, 2**32), as NumPy's global generator takes it, not {seed}."
             )
-        goes_on = self._run is not None and self._episode_over and not self.run_finished
+        run, asked = self._run, seed is not None or bool((options or {}).get("new_run"))
+        goes_on = run is not None and self._episode_over and not self.run_finished
+        if run is not None and not (goes_on or asked or run.failed):
+            self._warn_of_new_run(run)
         phase_info: dict[str, Any] = {}
-        if seed is not None or not goes_on or (options or {}).get("new_run"):
+        if asked or not goes_on:
             phase_info = self._start_run(int(self.np_random.integers(2**31)) if seed is None else seed)
         self._episode_over = False
-        self._phases_left = self._episode_phases
+        self._phases_left = self.learning_episode_phases
         return self._observation(), self._info(diverged=False) | phase_info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -365,7 +388,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         """
         run = self._present_run()
         if self._episode_over:
-            raise ResetNeeded("The learning episode is over: call reset() to go on with the run.")
+            raise ResetNeeded(self._reset_needed(run))
         learner = run.learner
         values = self.search_space.values(action, learner.default_values())
         refused, epoch = learner.updates_refused, learner.epoch
@@ -396,6 +419,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     def close(self) -> None:
         """Closes the inner environments and the window."""
         if self._run is not None:
+            self._finished_learner = self.finished_learner
             self._run.close()
             self._run = None
         if self._renderer is not None:
@@ -410,6 +434,18 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return self._present_run().learner
 
     @property
+    def finished_learner(self) -> InnerLearner | None:
+        """The learner of the latest run that is finished, whatever has been reset or closed since.
+
+        `finished_learner.model` can act, be saved and gives its `VecNormalize` statistics, though a
+        later run, or `close`, closes its inner environments. None before a run is finished. No part
+        of `save` and `snapshot`; `load` and `restore` rewind a finished run that is the present one.
+        """
+        run = self._run
+        finished = run is not None and self.run_finished and not run.failed
+        return run.learner if run is not None and finished else self._finished_learner
+
+    @property
     def default_action(self) -> Any:
         """The action that means the task's own defaults."""
         return self.search_space.default_action
@@ -422,12 +458,25 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     def hyper_state_tensors(self) -> list[torch.Tensor]:
         """Copies of the raw tensors W_m^n behind the observation, in its order (Eq. 2).
 
-        `projector(tensors, position)` of them is the observation, differentiably in C.
+        `projector(tensors, position)` of them is the observation, differentiably in C, where `position`
+        is the observation's last number.
 
         Returns:
             Detached (out, in) matrices: all weights, all latest gradients, the ones before them.
         """
         return [torch.from_numpy(matrix.copy()) for matrix in self._present_run().matrices()]
+
+    def hyper_state(self, projector: HyperStateProjector) -> Observation:
+        """The present hyper-state through another C than the environment's, as a copy of it that is trained.
+
+        Args:
+            projector: A copy of `env.unwrapped.projector`, or that of an environment of the same networks.
+
+        Returns:
+            float32 (D,), always finite.
+        """
+        run = self._present_run()
+        return projector.observation(run.matrices(), run.learner.update_position)
 
     # ------------------------------------------------------------------ surviving
 
@@ -563,6 +612,38 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             raise ResetNeeded("There is no run yet: call reset() first.")
         return self._run
 
+    def _reset_needed(self, run: InnerRun) -> str:
+        """Why there is no step before a `reset`, and what that would do."""
+        if run.failed:
+            return (
+                "An environment phase failed: call reset() to start a new run, or restore an earlier state."
+            )
+        if self.run_finished:
+            return (
+                "The run is finished: call reset() to start a new one. The trained model is "
+                "env.unwrapped.finished_learner.model."
+            )
+        return "The learning episode is over: call reset() to continue the run."
+
+    def _warn_of_new_run(self, run: InnerRun) -> None:
+        """Warns once of a `reset()` that replaces a finished run's model, and once of an unfinished one's."""
+        if self.run_finished:
+            message = (
+                "The run is finished, so reset() starts a new one with a new model. The trained model stays "
+                "at env.unwrapped.finished_learner.model until another run is finished."
+            )
+        elif run.phase or run.learner.update_step:
+            message = (
+                "reset() in the middle of a learning episode starts a new run with a new model. The present "
+                f"one is dropped after {run.env_steps:,} of {self.total_env_steps:,} environment steps. To "
+                "limit episodes, give learning_episode_phases, not max_episode_steps or a TimeLimit."
+            )
+        else:
+            return
+        if self.run_finished not in self._warned:
+            self._warned.add(self.run_finished)
+            gym.logger.warn(f"{message} reset(seed=...) and options={{'new_run': True}} do not warn.")
+
     def _start_run(self, seed: int) -> dict[str, Any]:
         run = InnerRun(self._config, seed)
         # Only now: where no new run can be made, the present one goes on.
@@ -618,8 +699,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return self._observation(), reward, terminated, truncated, info
 
     def _observation(self) -> Observation:
-        run = self._present_run()
-        return self.projector.observation(run.matrices(), run.learner.update_position)
+        return self.hyper_state(self.projector)
 
     def _info(self, diverged: bool) -> dict[str, Any]:
         run = self._present_run()

@@ -57,6 +57,10 @@ class Definition:
         if not self.allows(float(value)) or (self.integer and value != int(value)):
             raise ValueError(f"{name}={value:g} is outside its domain: {self.domain}.")
 
+    def number(self, value: float) -> float:
+        """The value as an int where only whole numbers make sense, else as a float, whatever it came as."""
+        return int(value) if self.integer else float(value)
+
     @property
     def domain(self) -> str:
         """The domain in interval notation."""

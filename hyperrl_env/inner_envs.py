@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from hyperrl_env.atari import make_atari_envs
 from hyperrl_env.envpool_envs import make_pool
+from hyperrl_env.inner_spaces import with_usable_spaces
 
 VecBackend = Literal["gymnasium", "envpool"]
 
@@ -50,8 +51,9 @@ def make_inner_envs(
         gymnasium.error.DependencyNotInstalled: The environment needs a package that is missing;
             the message names the extra that brings it.
         gymnasium.error.Error: Gymnasium does not know the id.
-        ValueError: n_envs below 1, normalisation of observations that are not numbers or of a
-            preprocessed game, an unknown `vec_backend`, or an environment that EnvPool does not have.
+        ValueError: n_envs below 1, spaces that no policy of SB3's can use, normalisation of
+            observations that are not numbers or of a preprocessed game, an unknown `vec_backend`, or
+            an environment that EnvPool does not have.
     """
     if n_envs < 1:
         raise ValueError(f"n_envs must be at least 1, not {n_envs}.")
@@ -70,16 +72,20 @@ def make_inner_envs(
         else:
             # SB3 asks an id for pictures, and Gymnasium warns where there are none.
             make = functools.partial(gym.make, env) if isinstance(env, str) else env
-            envs = make_vec_env(make, n_envs=n_envs, env_kwargs=dict(env_kwargs))
+            envs = make_vec_env(
+                make, n_envs=n_envs, env_kwargs=dict(env_kwargs), wrapper_class=with_usable_spaces
+            )
     except (gym.error.DependencyNotInstalled, gym.error.NamespaceNotFound, ImportError) as error:
         if isinstance(error, gym.error.NamespaceNotFound) and not _is_atari(env):
             raise
         raise gym.error.DependencyNotInstalled(_missing_extra(env, error)) from error
     if not normalize:
         return envs
-    if not isinstance(envs.observation_space, gym.spaces.Box | gym.spaces.Dict):
+    space = envs.observation_space
+    entries = space.spaces.values() if isinstance(space, gym.spaces.Dict) else (space,)
+    if not all(isinstance(entry, gym.spaces.Box) for entry in entries):
         envs.close()
-        raise ValueError(f"normalize needs Box observations, not {envs.observation_space}: give False.")
+        raise ValueError(f"normalize needs Box observations, not {space}: give False.")
     return VecNormalize(envs, gamma=gamma)
 
 

@@ -25,7 +25,6 @@ import os
 SCALE = float(os.environ.get("HYPERRL_NOTEBOOK_SCALE", "1"))
 
 # %%
-import copy
 
 import gymnasium as gym
 import matplotlib.pyplot as plt
@@ -75,7 +74,6 @@ def record(env_id, total_env_steps, every, seed):
     """Keys by kind, and of each: hyper-return, environment steps, learning episode, learning rate's multiple."""
     env = gym.make(env_id, total_env_steps=total_env_steps).unwrapped
     agent = agents.make("epgt", env, seed=seed)
-    untrained = copy.deepcopy(env.projector)
     multiples = env.search_space.bins["learning_rate"]
     stride = int(np.prod([len(bins) for bins in env.search_space.bins.values()])) // len(multiples)
     tensors, columns, stored = [], [], []
@@ -86,7 +84,8 @@ def record(env_id, total_env_steps, every, seed):
         if step % every == 0:
             tensors.append((env.hyper_state_tensors(), float(obs[-1])))
             multiple = multiples[agent.search_space.joint_index(action) // stride]
-            of_episode.append((obs, info["env_steps"], multiple))
+            own = env.hyper_state(agent.embedding.projector)
+            of_episode.append((own, info["env_steps"], multiple))
         next_obs, reward, terminated, truncated, info = env.step(action)
         agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
         step += 1
@@ -103,15 +102,15 @@ def record(env_id, total_env_steps, every, seed):
     def states(projector):
         return np.stack([projector.observation([m.numpy() for m in ms], at) for ms, at in tensors])
 
-    at_first = states(untrained)
-    random = RandomEmbedding(untrained.state_size, agent.embedding.key_dim, seed=seed)
+    at_first = states(env.projector)
+    random = RandomEmbedding(env.projector.state_size, agent.embedding.key_dim, seed=seed)
     random.update_statistics(at_first)
     standardised = np.clip((at_first - at_first.mean(0)) / np.sqrt(at_first.var(0) + 1e-8), -10, 10)
     keys = (
         standardised,
         random.keys(at_first),
         np.concatenate(stored),
-        agent.embedding.keys(states(env.projector)),
+        agent.embedding.keys(states(agent.embedding.projector)),
     )
     return dict(zip(KEYS, keys, strict=True)), np.array(columns).T
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from agents.base import HyperAgent, Observation
 from agents.episodic.embedding import Embedding, RandomEmbedding, VAEEmbedding
 from agents.episodic.memory import EpisodicMemory
-from hyperrl_env.learners import InnerLearner
+from hyperrl_env.arguments import check_at_least, check_fraction, check_positive
 
 # (capacity N_mem, write interval) by the family of the task, from the paper's released code.
 _FAMILY_SETTINGS = {
@@ -49,6 +51,11 @@ class EpisodicControlAgent(HyperAgent):
     A memory binds (phi(s), a), an embedding of the hyper-state and the joint hyper-action, to the
     hyper-return that followed. Reading averages over the nearest neighbours (Eq. 3), writing moves
     several neighbours towards the new return (Eq. 4).
+
+    It learns at the end of a learning episode. If `learning_episode_phases` makes the whole run one
+    episode, the agent has nothing to choose by, and a warning says so. It may be kept for several runs:
+    memory, embedding and the copy of the projection C that it trains then stay, and exploration starts
+    again. An episode that is left in its middle is not written.
 
     Args:
         env: A Hyper-RL environment of any action mode; actions are the joint choices of bins.
@@ -106,29 +113,33 @@ class EpisodicControlAgent(HyperAgent):
     ) -> None:
         super().__init__(env, seed)
         family_capacity, family_interval = _FAMILY_SETTINGS.get(self.env.family, _FAMILY_SETTINGS["mujoco"])
-        if not (0 <= epsilon_end <= 1 and 0 <= epsilon_start <= 1 and 0 < epsilon_fraction <= 1):
+        capacity = family_capacity if capacity is None else capacity
+        write_interval = family_interval if write_interval is None else write_interval
+        vae_hidden = max(self.env.projector.state_size // 4, 1) if vae_hidden is None else vae_hidden
+        for name, count in (
+            *(("capacity", capacity), ("k_read", k_read), ("k_write", k_write), ("key_dim", key_dim)),
+            *(("write_interval", write_interval), ("vae_hidden", vae_hidden)),
+            *(("vae_batch_size", vae_batch_size), ("vae_buffer_size", vae_buffer_size)),
+        ):
+            check_at_least(name, count, 1)
+        if vae_batch_size > vae_buffer_size:
             raise ValueError(
-                "epsilon_start and epsilon_end must lie in [0, 1] and epsilon_fraction in (0, 1], not "
-                f"{epsilon_start}, {epsilon_end}, {epsilon_fraction}."
+                f"vae_batch_size must be at most vae_buffer_size, not {vae_batch_size} of {vae_buffer_size}."
             )
+        check_fraction("epsilon_start", epsilon_start)
+        check_fraction("epsilon_end", epsilon_end)
+        check_fraction("epsilon_fraction", epsilon_fraction, above_0=True)
+        check_fraction("beta", beta, above_0=True)
+        check_fraction("vae_probability", vae_probability)
+        check_positive("kernel_delta", kernel_delta)
+        check_positive("vae_learning_rate", vae_learning_rate)
         if embedding not in ("vae", "random"):
             raise ValueError(f"Unknown embedding {embedding!r}: give 'vae' or 'random'.")
-        self._write_interval = family_interval if write_interval is None else write_interval
-        if self._write_interval < 1:
-            raise ValueError(f"write_interval must be at least 1, not {write_interval}.")
-        if vae_hidden is not None and vae_hidden < 1:
-            raise ValueError(f"vae_hidden must be at least 1, not {vae_hidden}.")
-        if not 0 <= vae_probability <= 1:
-            raise ValueError(f"vae_probability must lie in [0, 1], not {vae_probability}.")
-        if not 1 <= vae_batch_size <= vae_buffer_size:
-            raise ValueError(
-                "vae_batch_size must be at least 1 and at most vae_buffer_size, "
-                f"not {vae_batch_size} of {vae_buffer_size}."
-            )
+        self._warn_of_random_search()
         self.memory = EpisodicMemory(
             key_dim,
             self.search_space.n_actions,
-            capacity=family_capacity if capacity is None else capacity,
+            capacity=capacity,
             k_read=k_read,
             k_write=k_write,
             beta=beta,
@@ -138,9 +149,9 @@ class EpisodicControlAgent(HyperAgent):
         self.embedding: Embedding
         if embedding == "vae":
             self.embedding = VAEEmbedding(
-                self.env.projector,
+                copy.deepcopy(self.env.projector),
                 key_dim,
-                hidden=max(self.env.projector.state_size // 4, 1) if vae_hidden is None else vae_hidden,
+                hidden=vae_hidden,
                 learning_rate=vae_learning_rate,
                 batch_size=vae_batch_size,
                 buffer_size=vae_buffer_size,
@@ -148,24 +159,25 @@ class EpisodicControlAgent(HyperAgent):
             )
         else:
             self.embedding = RandomEmbedding(self.env.projector.state_size, key_dim, seed=seed)
-        self._epsilon = (epsilon_start, epsilon_end, epsilon_fraction)
-        self.epsilon = epsilon_start
+        self._epsilon = (float(epsilon_start), float(epsilon_end), float(epsilon_fraction))
+        self.epsilon = self._epsilon[0]
+        self._write_interval = write_interval
         self._vae_probability = vae_probability
-        self._learner: InnerLearner | None = None
+        self._next_obs: Observation = np.empty(0, np.float32)
         self._begin_episode()
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """See `HyperAgent.act`. Epsilon-greedy over the actions that the memory knows (line 5)."""
-        if self._learner not in (None, self.env.learner):
-            # A new run began in the middle of an episode, which therefore has no return.
+        if self._rewards and not np.array_equal(self._next_obs, obs):
+            # The episode was left in its middle, for a new run or another state, so it has no return.
             self._begin_episode()
-        self._learner = self.env.learner
+        self._state = self.embedding.hyper_state(self.env, obs)
         start, end, fraction = self._epsilon
         self.epsilon = linear_epsilon(start, end, info["env_steps"] / self.env.total_env_steps, fraction)
         if self._is_written(len(self._rewards)) and isinstance(self.embedding, VAEEmbedding):
             self.embedding.remember(self.env.hyper_state_tensors(), float(obs[-1]))
         if self.rng.random() >= self.epsilon:
-            q = self.memory.read(self.embedding.keys(obs[None])[0])
+            q = self.memory.read(self.embedding.keys(self._state[None])[0])
             best = np.flatnonzero(q == np.fmax.reduce(q))  # none where the memory knows no action
             if len(best):
                 return self.search_space.joint_action(best[self.rng.integers(len(best))])
@@ -184,13 +196,25 @@ class EpisodicControlAgent(HyperAgent):
         """See `HyperAgent.observe`. Fills the buffer D (line 7); at the episode's end M.update(D)."""
         step = len(self._rewards)
         if self._is_written(step) or terminated:
-            self._buffer.append((step, obs, self.search_space.joint_index(action)))
+            self._buffer.append((step, self._state, self.search_space.joint_index(action)))
         self._rewards.append(reward)
+        self._next_obs = next_obs.copy()
         if terminated:
             self._end_episode()
         if terminated or truncated:
             # An episode that the budget cut short has no return, so there is nothing to remember.
             self._begin_episode()
+
+    def _warn_of_random_search(self) -> None:
+        phases, phases_per_run = self.env.learning_episode_phases, self.env.phases_per_run
+        if phases is None or phases >= phases_per_run > 1:
+            warnings.warn(
+                f"With learning_episode_phases={phases} no learning episode ends before the run of "
+                f"{phases_per_run} update phases does, and episodic control learns when one ends. The run is "
+                "random search, unless the agent has a memory of earlier runs. Give "
+                "learning_episode_phases=1, the paper's, or another small number.",
+                stacklevel=4,
+            )
 
     def _is_written(self, step: int) -> bool:
         return step % self._write_interval == 0
@@ -218,6 +242,7 @@ class EpisodicControlAgent(HyperAgent):
             "epsilon": self.epsilon,
             "buffer": [{"step": step, "obs": obs, "action": action} for step, obs, action in self._buffer],
             "rewards": list(self._rewards),
+            "next_obs": self._next_obs,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -228,3 +253,4 @@ class EpisodicControlAgent(HyperAgent):
         self.epsilon = state["epsilon"]
         self._buffer = [(item["step"], item["obs"], item["action"]) for item in state["buffer"]]
         self._rewards = list(state["rewards"])
+        self._next_obs = state["next_obs"]

@@ -18,6 +18,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from torch import Tensor
 
 from agents.episodic.vae import VAE
+from hyperrl_env import HyperRLEnv
 from hyperrl_env.hyper_state import HyperStateProjector
 from hyperrl_env.learners.flat import Floats
 from hyperrl_env.randomness import RandomState
@@ -61,6 +62,10 @@ class Embedding(ABC):
         """Keys (B, key_dim) of hyper-states (B, D)."""
         return self._embed(self.standardise(observations))
 
+    def hyper_state(self, env: HyperRLEnv, obs: Floats) -> Floats:
+        """The hyper-state (D,) that keys are made of: the environment's observation."""
+        return obs
+
     @abstractmethod
     def _embed(self, standardised: Floats) -> Floats:
         """Maps standardised hyper-states (B, D) to keys (B, key_dim)."""
@@ -94,7 +99,8 @@ class VAEEmbedding(Embedding):
     """The posterior mean of a VAE that is trained while the run goes on, and C with it.
 
     Args:
-        projector: The environment's projector, whose C is trained too.
+        projector: Its C is trained too; a copy of the environment's, whose observations are not to depend
+            on what an agent has learned.
         key_dim: The latent dimension.
         hidden: Width of the encoder's hidden layer and of the decoder's.
         learning_rate: Adam's.
@@ -122,7 +128,11 @@ class VAEEmbedding(Embedding):
         self._generator = torch.Generator().manual_seed(seed)
         parameters = [*self.vae.parameters(), *projector.parameters()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
-        self._buffer: deque[tuple[list[Tensor], float]] = deque(maxlen=buffer_size)
+        self._buffer: deque[tuple[list[Tensor], float]] = deque(maxlen=int(buffer_size))
+
+    def hyper_state(self, env: HyperRLEnv, obs: Floats) -> Floats:
+        """The hyper-state (D,) that keys are made of: that of the environment, through the trained C."""
+        return env.hyper_state(self.projector)
 
     def remember(self, matrices: list[Tensor], position: float) -> None:
         """Keeps the raw tensors behind a hyper-state (`hyper_state_tensors`) to train on."""
@@ -169,7 +179,7 @@ class VAEEmbedding(Embedding):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave; C of the environment's projector too."""
+        """Takes over what `state_dict` gave, C included."""
         super().load_state_dict(state)
         self.vae.load_state_dict(state["vae"])
         self.projector.load_state_dict(state["projector"])

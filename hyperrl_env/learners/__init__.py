@@ -93,8 +93,9 @@ def make_learner(
     # SB3 and Torch have all kinds of errors for arguments that they cannot use.
     except Exception as error:
         raise ValueError(
-            f"Stable-Baselines3 makes no {cls.__bases__[-1].__name__} of these learner_kwargs and device "
-            f"{device!r}: {type(error).__name__}: {error}"
+            f"Stable-Baselines3 makes no learner of these learner_kwargs and device {device!r} on "
+            f"observations {envs.observation_space} and actions {envs.action_space}: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 

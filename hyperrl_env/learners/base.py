@@ -16,12 +16,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import explained_variance, update_learning_rate
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
 from hyperrl_env.atari import RAW_REWARD
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyper_state import GradientHistory
+from hyperrl_env.hyperparameters import definition
 from hyperrl_env.learners.last_good import LONGEST_STEP, LastGoodState, is_plain, room
 from hyperrl_env.learners.rollout_targets import (
     CollectedRollout,
@@ -108,12 +109,26 @@ class PhaseRecorder(BaseCallback):
 
 
 def made_finite(observations: Any) -> bool:
-    """Sets what is not finite to 0, in place; whether there was nothing to set."""
+    """Sets to 0, in place, what is not finite in float32, the policy's type; whether there was nothing."""
     parts = observations.values() if isinstance(observations, dict) else (observations,)
-    bad = [part for part in parts if part.dtype.kind == "f" and not np.isfinite(part).all()]
-    for part in bad:
-        np.nan_to_num(part, copy=False, posinf=0.0, neginf=0.0)
-    return not bad
+    finite = True
+    for part in parts:
+        if part.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                good = np.isfinite(part.astype(np.float32, copy=False))
+            if not good.all():
+                part[~good] = 0.0
+                finite = False
+    return finite
+
+
+def _is_finite(normalizer: VecNormalize | None) -> bool:
+    """Whether the running variances of observations are: past overflow all normalised observations are 0."""
+    if normalizer is None or not normalizer.norm_obs:
+        return True
+    statistics = normalizer.obs_rms
+    parts = statistics.values() if isinstance(statistics, dict) else (statistics,)
+    return all(np.isfinite(part.var).all() for part in parts)
 
 
 class InnerLearner(ResumableAlgorithm):
@@ -221,7 +236,7 @@ class InnerLearner(ResumableAlgorithm):
     def environment_phase(self) -> EnvironmentPhase:
         """Collects `n_steps * n_envs` transitions with the frozen policy; the update phase follows."""
         recorded = self._collect()
-        if not recorded.finite:
+        if not (recorded.finite and _is_finite(self.get_vec_normalize_env())):
             # Nobody knows what came of the actions: every update on this rollout is to be refused.
             self.rollout_buffer.advantages[:] = np.nan
             recorded.rollout.rewards[:] = np.nan
@@ -275,7 +290,7 @@ class InnerLearner(ResumableAlgorithm):
 
     def values_in_force(self) -> dict[str, float]:
         """The value that the live objects hold of every hyperparameter offered."""
-        return {name: self._in_force(name) for name in self.offered}
+        return {name: definition(name).number(self._in_force(name)) for name in self.offered}
 
     def update_statistics(self) -> dict[str, float | None]:
         """Means over the updates of this phase, by SB3's names; explained variance of the rollout.

@@ -22,6 +22,9 @@ import agents
 import hyperrl_env  # noqa: F401 - registers the ids
 from hyperrl_env.checkpoint import read_checkpoint, write_checkpoint
 
+# As in `learn()`, runs are left unfinished here, or followed by others, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:.*starts a new.* with a new model:UserWarning")
+
 
 class NormedAndDropped(BaseFeaturesExtractor):
     """Layers that act otherwise in training than in choosing, and one with a state."""

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.error import DependencyNotInstalled, InvalidAction, NameNotFound, ResetNeeded
+from stable_baselines3.common.logger import configure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hyperrl_env import HYPER_REWARDS, PRESETS, TASKS, HyperRLEnv
 from hyperrl_env.learners import learner_class
@@ -60,6 +62,7 @@ def test_an_unknown_algorithm_lists_the_algorithms():
         ({"vec_backend": "subproc"}, ["'subproc'", "gymnasium", "envpool"]),
         ({"learner_kwargs": {"lr": 1e-3}}, ["'lr'", "learning_rate", "n_steps"]),
         ({"learner_kwargs": {"device": "cpu"}}, ["'device'"]),
+        ({"learner_kwargs": {"tensorboard_log": "logs"}}, ["tensorboard_log", "hyperrl train", "set_logger"]),
         ({"env_id": None}, ["env_id", "env_fn"]),
         ({"n_envs": 0}, ["n_envs", "at least 1", "0"]),
         ({"n_envs": -2}, ["n_envs", "at least 1", "-2"]),
@@ -163,6 +166,23 @@ def test_the_arguments_of_the_user_are_not_changed(make_env):
     make_env("A2C", learner_kwargs=learner_kwargs).reset(seed=0)
     assert policy_kwargs == {"net_arch": [8]}
     assert learner_kwargs == {"policy_kwargs": policy_kwargs, "learning_rate": 1e-3}
+
+
+def test_tensorboard_is_written_as_the_refusal_of_tensorboard_log_says(make_env, tmp_path):
+    env = make_env(
+        learner_kwargs={"n_steps": 16, "batch_size": 16, "tensorboard_log": None}, decision="phase"
+    )
+    env.reset(seed=0)
+    learner = env.learner
+    learner.set_logger(configure(str(tmp_path), ["tensorboard"]))
+    *_, info = env.step(0)
+    assert "phase_stats" in info
+    learner.logger.dump(info["env_steps"])
+    learner.logger.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    (loss,) = events.Scalars("train/loss")
+    assert loss.step == info["env_steps"] == 32
+    assert loss.value == pytest.approx(info["phase_stats"]["loss"], rel=1e-6)
 
 
 # ---------------------------------------------------------------- what is not installed

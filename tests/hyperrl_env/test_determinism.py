@@ -7,6 +7,9 @@ import pytest
 import torch
 from gymnasium.error import InvalidAction
 
+# Runs are left unfinished here, and finished ones followed by others, which is said (see test_lifecycle.py).
+pytestmark = pytest.mark.filterwarnings("ignore:.*starts a new.* with a new model:UserWarning")
+
 ALGORITHMS = ["PPO", "A2C", "ACKTR"]
 BACKENDS = ["eager", "auto"]
 NORMALISED = {"env_id": "Pendulum-v1", "normalize": True, "n_envs": 2}

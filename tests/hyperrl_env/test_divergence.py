@@ -7,6 +7,9 @@ import torch
 
 from hyperrl_env import Hyperparameter
 
+# Runs are left unfinished here, and finished ones followed by others, which is said (see test_lifecycle.py).
+pytestmark = pytest.mark.filterwarnings("ignore:.*starts a new.* with a new model:UserWarning")
+
 KWARGS = {
     "PPO": {"learner_kwargs": {"n_steps": 16, "batch_size": 8, "n_epochs": 2}, "total_env_steps": 64},
     "A2C": {"learner_kwargs": {"n_steps": 8}, "total_env_steps": 64},

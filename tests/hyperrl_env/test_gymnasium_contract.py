@@ -19,6 +19,8 @@ ALLOWED_WARNINGS = (
     "A Box observation space minimum value is -infinity.",
     "A Box observation space maximum value is infinity.",
 )
+# Said by loops that reset as ordinary Gymnasium loops do (see test_lifecycle.py).
+NEW_RUN = pytest.mark.filterwarnings("ignore:.*starts a new.* with a new model:UserWarning")
 FEW = {
     "PPO": {
         "n_envs": 1,
@@ -82,12 +84,14 @@ def test_gymnasium_checks_every_id(make_env, no_window, env_id):
     assert unexpected == []
 
 
+@NEW_RUN
 @pytest.mark.parametrize("action_mode", ["discrete", "multi_discrete", "box"])
 @pytest.mark.parametrize("env_id", ["HyperRL-PPO-v0", "HyperRL-A2C-Hopper-v0", "HyperRL-ACKTR-Pendulum-v0"])
 def test_stable_baselines3_checks_it(make_env, env_id, action_mode):
     sb3_check_env(make_env(env_id, action_mode=action_mode, **few(env_id)))
 
 
+@NEW_RUN
 @pytest.mark.parametrize("action_mode", ["discrete", "multi_discrete", "box"])
 def test_a_plain_gymnasium_loop(action_mode):
     with gym.make(
@@ -109,6 +113,7 @@ def test_a_plain_gymnasium_loop(action_mode):
         assert all(reward > 0 for reward in rewards[:-1])
 
 
+@NEW_RUN
 @pytest.mark.parametrize("mode", ["sync", "async"])
 # Newer versions of Python warn of forks.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -145,6 +150,7 @@ def test_vectorised_environments_are_the_single_ones(make_env):
     envs.close()
 
 
+@NEW_RUN
 @pytest.mark.parametrize("agent", [DQN, PPO, A2C])
 def test_stable_baselines3_learns_on_it(agent):
     settings = {DQN: {"learning_starts": 50, "buffer_size": 300}, PPO: {"n_steps": 64}, A2C: {}}[agent]
@@ -338,6 +344,7 @@ def test_reset_goes_on_after_a_learning_episode(make_env):
     assert again["hyperparameters"] == info["hyperparameters"]
 
 
+@NEW_RUN
 @pytest.mark.parametrize(
     "how", ["in the middle", "new_run", "seed", "finished", "before any step"], ids=lambda how: how
 )

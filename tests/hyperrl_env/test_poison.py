@@ -21,26 +21,28 @@ POISONS = {
     "infinite observation": (None, np.inf),
     "huge observation": (None, 3e38),
 }
+# Finite as float64, but not as the float32 of the networks, or squared for the running variance.
+BEYOND = {"beyond float32": 1e39, "its square beyond float64": 1e200}
 
 
 class Poisoned(gym.Env):
     """One step gives what no environment should."""
 
-    observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
-
-    def __init__(self, poison, at, discrete):
+    def __init__(self, poison, at, discrete, dtype=np.float32):
+        self.observation_space = gym.spaces.Box(-1, 1, (2,), dtype)
         self.poison, self.at, self.t = poison, at, 0
         self.action_space = gym.spaces.Discrete(2) if discrete else gym.spaces.Box(-1, 1, (1,), np.float32)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        return np.full(2, 0.5, np.float32), {}
+        return np.full(2, 0.5, self.observation_space.dtype), {}
 
     def step(self, action):
         assert np.isfinite(action).all()
         self.t += 1
         reward, observation = self.poison if self.t == self.at else (None, None)
-        obs = np.array([0.1 * (self.t % 7), 1.0 if observation is None else observation], np.float32)
+        obs = np.array([0.1 * (self.t % 7), 1.0 if observation is None else observation])
+        obs = obs.astype(self.observation_space.dtype)
         return obs, 1.0 if reward is None else reward, False, self.t % 7 == 0, {}
 
 
@@ -104,6 +106,30 @@ def test_what_the_inner_environment_gives(algorithm, backend, poison, normalize,
     if poison.endswith("observation") and not np.isfinite(POISONS[poison][1]):
         # Every update on that rollout, which ends the run there.
         assert env.learner.num_timesteps <= at + 16
+        assert env.learner.updates_refused == env.learner.update_step > 0
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize("value", BEYOND)
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("at", [20, 32])
+def test_observations_that_networks_cannot_take(backend, value, normalize, at, make_env):
+    """As infinite ones, unless they are normalised to what networks can take."""
+    env = make_env(
+        "PPO",
+        **PPO,
+        env_id=None,
+        env_fn=lambda: Poisoned((None, BEYOND[value]), at, True, np.float64),
+        backend=backend,
+        normalize=normalize,
+    )
+    refused = run(env)
+    if normalize and value == "beyond float32":
+        assert not refused
+        assert env.learner.num_timesteps == 96
+    else:
+        assert env.learner.num_timesteps == 32
         assert env.learner.updates_refused == env.learner.update_step > 0
 
 

@@ -13,6 +13,13 @@ import agents
 from hyperrl_env import CheckpointError, InnerEnvError, SearchSpace
 from hyperrl_env.checkpoint import read_checkpoint, write_checkpoint
 
+# Runs are left unfinished here, and finished ones followed by others, which is said (see test_lifecycle.py).
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*starts a new.* with a new model:UserWarning"),
+    # Of the run that is one learning episode.
+    pytest.mark.filterwarnings("ignore:.*random search:UserWarning"),
+]
+
 PPO = {"learner_kwargs": {"n_steps": 32, "batch_size": 16, "n_epochs": 2}, "total_env_steps": 320}
 A2C = {"total_env_steps": 900, "n_envs": 3}
 TASKS = {

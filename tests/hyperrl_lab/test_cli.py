@@ -88,7 +88,7 @@ ENV = ["--set", "env_id=CartPole-v1"]
         (["HyperRL-PPO-v0", "--set", "env_id=CartPole-v1", "--agent", "egpt"], "'epgt', 'random'"),
         (["HyperRL-PPO-v0", *ENV, "--set", "bta=3"], "Nothing is called 'bta'"),
         (["HyperRL-PPO-v0", *ENV, "--set", "beta"], "--set takes key=value"),
-        (["HyperRL-PPO-v0", *ENV, "--set", "beta=3"], "beta must be in (0, 1]"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "beta=3"], "beta must be a number in (0, 1]"),
         (["HyperRL-PPO-v0", *ENV, "--set", "seed=3"], "give --seed"),
         (["HyperRL-PPO-v0", *ENV, "--set", "search_space=mine"], "ppo-mujoco"),
         (["HyperRL-PPO-v0", *ENV, "--set", 'search_space=["clip"]'], "Unknown hyperparameter 'clip'"),
