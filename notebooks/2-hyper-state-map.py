@@ -73,7 +73,7 @@ KEYS = ("hyper-state", "random projection", "VAE, as stored", "VAE, trained")
 def record(env_id, total_env_steps, every, seed):
     """Keys by kind, and of each: hyper-return, environment steps, learning episode, learning rate's multiple."""
     env = gym.make(env_id, total_env_steps=total_env_steps).unwrapped
-    agent = agents.make("epgt", env, seed=seed)
+    agent = agents.make("epgt", env, seed=seed, embedding="paper")
     multiples = env.search_space.bins["learning_rate"]
     stride = int(np.prod([len(bins) for bins in env.search_space.bins.values()])) // len(multiples)
     tensors, columns, stored = [], [], []

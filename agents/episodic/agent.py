@@ -5,16 +5,20 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import HyperAgent, Observation
-from agents.episodic.embedding import Embedding, RandomEmbedding, VAEEmbedding
+from agents.episodic.embedding import Embedding, ProjectionEmbedding, RandomEmbedding, VAEEmbedding
 from agents.episodic.memory import EpisodicMemory
 from hyperrl_env.arguments import check_at_least, check_fraction, check_positive
+
+EmbeddingName = Literal["vae", "paper", "random"]
+# Width of the VAE: the narrowest that tells near values as well as one of D/4 (`benchmarks/`).
+_HIDDEN = 64
 
 # (capacity N_mem, write interval) by the family of the task, from the paper's released code.
 _FAMILY_SETTINGS = {
@@ -54,8 +58,8 @@ class EpisodicControlAgent(HyperAgent):
 
     It learns at the end of a learning episode. If `learning_episode_phases` makes the whole run one
     episode, the agent has nothing to choose by, and a warning says so. It may be kept for several runs:
-    memory, embedding and the copy of the projection C that it trains then stay, and exploration starts
-    again. An episode that is left in its middle is not written.
+    memory and embedding then stay, and exploration starts again. An episode that is left in its middle
+    is not written.
 
     Args:
         env: A Hyper-RL environment of any action mode; actions are the joint choices of bins.
@@ -66,18 +70,19 @@ class EpisodicControlAgent(HyperAgent):
         beta: Writing rate.
         rule: "average" (Eq. 4) or "max" (the best return is kept).
         kernel_delta: Of the similarity 1 / (squared distance + delta).
-        embedding: "vae" (learned, with C) or "random".
+        embedding: phi. "vae": a variational autoencoder that learns online. "paper": the same, a quarter
+            as wide as the hyper-state is long, and C is trained with it. "random": a fixed random projection.
         key_dim: Length of the keys.
         epsilon_start: Exploration rate at the start of the run.
         epsilon_end: Exploration rate from `epsilon_fraction` of the budget on.
         epsilon_fraction: See `epsilon_end`.
         write_interval: Every so many steps of a learning episode, from its first, are written, and
             its last. Default: 20 on MuJoCo and generic ids, 10 on Box2D and classic tasks, 30 on Atari.
-        vae_hidden: Width of the VAE's hidden layers. Default: D/4, a quarter of the hyper-state.
+        vae_hidden: Width of the VAE's hidden layers. Default: 64; with "paper" D/4.
         vae_probability: Probability, per learning episode, of a training step of the VAE.
         vae_batch_size: Hyper-states per training step.
         vae_learning_rate: Adam's.
-        vae_buffer_size: Raw hyper-states that are kept to train on.
+        vae_buffer_size: Hyper-states that are kept to train on.
 
     Attributes:
         memory: The `EpisodicMemory`.
@@ -99,7 +104,7 @@ class EpisodicControlAgent(HyperAgent):
         beta: float = 0.5,
         rule: Literal["average", "max"] = "average",
         kernel_delta: float = 1e-3,
-        embedding: Literal["vae", "random"] = "vae",
+        embedding: EmbeddingName = "vae",
         key_dim: int = 32,
         epsilon_start: float = 1.0,
         epsilon_end: float = 0.01,
@@ -115,7 +120,9 @@ class EpisodicControlAgent(HyperAgent):
         family_capacity, family_interval = _FAMILY_SETTINGS.get(self.env.family, _FAMILY_SETTINGS["mujoco"])
         capacity = family_capacity if capacity is None else capacity
         write_interval = family_interval if write_interval is None else write_interval
-        vae_hidden = max(self.env.projector.state_size // 4, 1) if vae_hidden is None else vae_hidden
+        projector = self.env.projector
+        if vae_hidden is None:
+            vae_hidden = max(projector.state_size // 4, 1) if embedding == "paper" else _HIDDEN
         for name, count in (
             *(("capacity", capacity), ("k_read", k_read), ("k_write", k_write), ("key_dim", key_dim)),
             *(("write_interval", write_interval), ("vae_hidden", vae_hidden)),
@@ -133,8 +140,8 @@ class EpisodicControlAgent(HyperAgent):
         check_fraction("vae_probability", vae_probability)
         check_positive("kernel_delta", kernel_delta)
         check_positive("vae_learning_rate", vae_learning_rate)
-        if embedding not in ("vae", "random"):
-            raise ValueError(f"Unknown embedding {embedding!r}: give 'vae' or 'random'.")
+        if embedding not in get_args(EmbeddingName):
+            raise ValueError(f"Unknown embedding {embedding!r}: give one of {list(get_args(EmbeddingName))}.")
         self._warn_of_random_search()
         self.memory = EpisodicMemory(
             key_dim,
@@ -146,19 +153,20 @@ class EpisodicControlAgent(HyperAgent):
             rule=rule,
             delta=kernel_delta,
         )
+        vae: dict[str, Any] = {
+            "hidden": vae_hidden,
+            "learning_rate": vae_learning_rate,
+            "batch_size": vae_batch_size,
+            "buffer_size": vae_buffer_size,
+            "seed": seed,
+        }
         self.embedding: Embedding
         if embedding == "vae":
-            self.embedding = VAEEmbedding(
-                copy.deepcopy(self.env.projector),
-                key_dim,
-                hidden=vae_hidden,
-                learning_rate=vae_learning_rate,
-                batch_size=vae_batch_size,
-                buffer_size=vae_buffer_size,
-                seed=seed,
-            )
+            self.embedding = VAEEmbedding(projector.state_size, key_dim, **vae)
+        elif embedding == "paper":
+            self.embedding = ProjectionEmbedding(copy.deepcopy(projector), key_dim, **vae)
         else:
-            self.embedding = RandomEmbedding(self.env.projector.state_size, key_dim, seed=seed)
+            self.embedding = RandomEmbedding(projector.state_size, key_dim, seed=seed)
         self._epsilon = (float(epsilon_start), float(epsilon_end), float(epsilon_fraction))
         self.epsilon = self._epsilon[0]
         self._write_interval = write_interval
@@ -175,7 +183,7 @@ class EpisodicControlAgent(HyperAgent):
         start, end, fraction = self._epsilon
         self.epsilon = linear_epsilon(start, end, info["env_steps"] / self.env.total_env_steps, fraction)
         if self._is_written(len(self._rewards)) and isinstance(self.embedding, VAEEmbedding):
-            self.embedding.remember(self.env.hyper_state_tensors(), float(obs[-1]))
+            self.embedding.remember(self.env, self._state)
         if self.rng.random() >= self.epsilon:
             q = self.memory.read(self.embedding.keys(self._state[None])[0])
             best = np.flatnonzero(q == np.fmax.reduce(q))  # none where the memory knows no action

@@ -1,7 +1,7 @@
 """Memory keys: embeddings phi of the hyper-state.
 
-The VAE learns the projection C (Eq. 2), encoder and decoder together, online, by reconstructing
-standardised hyper-states (Le et al., AAAI 2022, "Learning to represent hyper-state and memory key").
+A VAE learns online, by reconstructing standardised hyper-states, and in the paper the projection C
+(Eq. 2) with it (Le et al., AAAI 2022, "Learning to represent hyper-state and memory key").
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,22 +96,22 @@ class RandomEmbedding(Embedding):
 
 
 class VAEEmbedding(Embedding):
-    """The posterior mean of a VAE that is trained while the run goes on, and C with it.
+    """The posterior mean of a VAE that is trained on hyper-states while the run goes on.
 
     Args:
-        projector: Its C is trained too; a copy of the environment's, whose observations are not to depend
-            on what an agent has learned.
+        state_size: D, the hyper-state's length.
         key_dim: The latent dimension.
         hidden: Width of the encoder's hidden layer and of the decoder's.
         learning_rate: Adam's.
         batch_size: Hyper-states per training step.
-        buffer_size: How many of the latest raw hyper-states are kept to train on.
+        buffer_size: How many of the latest hyper-states are kept to train on.
         seed: Seeds weights, batches and noise.
+        also: Parameters that are trained with the VAE.
     """
 
     def __init__(
         self,
-        projector: HyperStateProjector,
+        state_size: int,
         key_dim: int,
         *,
         hidden: int,
@@ -119,30 +119,22 @@ class VAEEmbedding(Embedding):
         batch_size: int,
         buffer_size: int,
         seed: int,
+        also: Iterable[Tensor] = (),
     ) -> None:
-        super().__init__(projector.state_size, key_dim)
-        self.projector = projector
+        super().__init__(state_size, key_dim)
         self.batch_size = batch_size
         with RandomState(seed).swapped_in():
-            self.vae = VAE(projector.state_size, key_dim, hidden)
+            self.vae = VAE(state_size, key_dim, hidden)
         self._generator = torch.Generator().manual_seed(seed)
-        parameters = [*self.vae.parameters(), *projector.parameters()]
-        self._optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
-        self._buffer: deque[tuple[list[Tensor], float]] = deque(maxlen=int(buffer_size))
+        self._optimizer = torch.optim.Adam([*self.vae.parameters(), *also], lr=learning_rate, fused=True)
+        self._buffer: deque[Any] = deque(maxlen=int(buffer_size))
 
-    def hyper_state(self, env: HyperRLEnv, obs: Floats) -> Floats:
-        """The hyper-state (D,) that keys are made of: that of the environment, through the trained C."""
-        return env.hyper_state(self.projector)
-
-    def remember(self, matrices: list[Tensor], position: float) -> None:
-        """Keeps the raw tensors behind a hyper-state (`hyper_state_tensors`) to train on."""
-        self._buffer.append((matrices, position))
-
-    def _embed(self, standardised: Floats) -> Floats:
-        return self.vae.means(standardised)
+    def remember(self, env: HyperRLEnv, state: Floats) -> None:
+        """Keeps the environment's present hyper-state (D,) to train on."""
+        self._buffer.append(state.copy())
 
     def train_step(self) -> float | None:
-        """One Adam step on a batch of remembered hyper-states, C included.
+        """One Adam step on a batch of remembered hyper-states.
 
         Returns:
             The mean squared reconstruction error per standardised feature before the step; None
@@ -152,38 +144,84 @@ class VAEEmbedding(Embedding):
             return None
         chosen = torch.randperm(len(self._buffer), generator=self._generator)[: self.batch_size]
         batch = [self._buffer[int(i)] for i in chosen]
-        matrices = [[matrix.numpy() for matrix in tensors] for tensors, _ in batch]
-        positions = [position for _, position in batch]
-        x = self.standardise(np.stack(list(map(self.projector.observation, matrices, positions))))
+        x = self.standardise(self._states(batch))
         noise = torch.randn((len(x), self.key_dim), generator=self._generator).numpy()
-        # C is to serve the code, not to make itself easy to reconstruct: it learns through x as the
-        # encoder's input alone.
         reconstruction, derivatives = self.vae.write_gradient(x, noise)
-        self.projector.write_gradient(matrices, np.where(np.abs(x) < CLIP, derivatives / self._spread, 0))
+        self._write_further_gradients(batch, np.where(np.abs(x) < CLIP, derivatives / self._spread, 0))
         self._optimizer.step()
         return float(np.square(x - reconstruction).mean())
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that keys and further training depend on, C included; a copy."""
-        trained = {
-            "vae": self.vae.state_dict(),
-            "projector": self.projector.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-        }
+        """Everything that keys and further training depend on; a copy."""
         return {
             **super().state_dict(),
             # Torch hands out the live tensors, which further training writes to.
-            **copy.deepcopy(trained),
+            "vae": copy.deepcopy(self.vae.state_dict()),
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
             "generator": self._generator.get_state(),
-            "buffer": [{"matrices": list(m), "position": p} for m, p in self._buffer],
+            "buffer": list(self._buffer),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave, C included."""
+        """Continues from what `state_dict` gave."""
         super().load_state_dict(state)
         self.vae.load_state_dict(state["vae"])
-        self.projector.load_state_dict(state["projector"])
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self._generator.set_state(state["generator"])
         self._buffer.clear()
-        self._buffer.extend((list(item["matrices"]), float(item["position"])) for item in state["buffer"])
+        self._buffer.extend(state["buffer"])
+
+    def _embed(self, standardised: Floats) -> Floats:
+        return self.vae.means(standardised)
+
+    def _states(self, batch: Sequence[Any]) -> Floats:
+        """The remembered hyper-states (B, D), not standardised."""
+        return np.stack(batch)
+
+    def _write_further_gradients(self, batch: Sequence[Any], derivatives: Floats) -> None:
+        """Hands on the loss's derivatives with respect to the encoder's hyper-states, (B, D)."""
+
+
+class ProjectionEmbedding(VAEEmbedding):
+    """The paper's: the projection C of Eq. 2 is trained together with the VAE.
+
+    Args:
+        projector: Its C is trained; a copy of the environment's, whose observations must not depend on
+            what an agent has learned.
+        key_dim: The latent dimension.
+        **vae: Further arguments of `VAEEmbedding`.
+    """
+
+    def __init__(self, projector: HyperStateProjector, key_dim: int, **vae: Any) -> None:
+        super().__init__(projector.state_size, key_dim, also=projector.parameters(), **vae)
+        self.projector = projector
+
+    def hyper_state(self, env: HyperRLEnv, obs: Floats) -> Floats:
+        """The hyper-state (D,) that keys are made of: that of the environment, through the trained C."""
+        return env.hyper_state(self.projector)
+
+    def remember(self, env: HyperRLEnv, state: Floats) -> None:
+        """Keeps the raw tensors behind the environment's present hyper-state to train on."""
+        self._buffer.append({"matrices": env.hyper_state_tensors(), "position": float(state[-1])})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that keys and further training depend on, C included; a copy."""
+        return {**super().state_dict(), "projector": copy.deepcopy(self.projector.state_dict())}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues from what `state_dict` gave, C included."""
+        super().load_state_dict(state)
+        self.projector.load_state_dict(state["projector"])
+
+    def _states(self, batch: Sequence[Any]) -> Floats:
+        return np.stack(
+            [
+                self.projector.observation([m.numpy() for m in item["matrices"]], item["position"])
+                for item in batch
+            ]
+        )
+
+    def _write_further_gradients(self, batch: Sequence[Any], derivatives: Floats) -> None:
+        # C is to serve the code, not to make itself easy to reconstruct: it learns through the
+        # encoder's input alone.
+        self.projector.write_gradient([[m.numpy() for m in item["matrices"]] for item in batch], derivatives)

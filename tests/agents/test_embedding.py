@@ -1,6 +1,7 @@
 """The embeddings: the VAE's steps against automatic differentiation, on hyper-states of a real run."""
 
 import copy
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
@@ -9,13 +10,21 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 import hyperrl_env  # noqa: F401 - registers the ids
-from agents.episodic.embedding import RandomEmbedding, VAEEmbedding
+from agents.episodic.embedding import ProjectionEmbedding, RandomEmbedding, VAEEmbedding
 from hyperrl_env.hyper_state import HyperStateProjector
 
 
-def vae_embedding(projector: HyperStateProjector, **kwargs) -> VAEEmbedding:
+def vae_embedding(projector: HyperStateProjector, train_c=True, **kwargs) -> VAEEmbedding:
     settings = {"hidden": 800, "learning_rate": 1e-3, "batch_size": 8, "buffer_size": 1000, "seed": 0}
-    return VAEEmbedding(projector, 32, **{**settings, **kwargs})
+    if train_c:
+        return ProjectionEmbedding(projector, 32, **{**settings, **kwargs})
+    return VAEEmbedding(projector.state_size, 32, **{**settings, **kwargs})
+
+
+def remember(embedding, matrices, position, obs=None):
+    """As in an environment whose hyper-state this is."""
+    env = SimpleNamespace(hyper_state_tensors=lambda: matrices)
+    embedding.remember(env, np.float32([position]) if isinstance(embedding, ProjectionEmbedding) else obs)
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +62,26 @@ def negative_lower_bound(x, vae, noise):
     return (divergence - likelihood).mean(), (target - reconstruction).detach().square().mean()
 
 
+@pytest.mark.parametrize("train_c", [True, False], ids=["with C", "C as it starts"])
 @pytest.mark.parametrize("batch_size", [1, 8])
-def test_a_step_is_what_automatic_differentiation_says(batch_size, real_run):
+def test_a_step_is_what_automatic_differentiation_says(batch_size, train_c, real_run):
     """In float64, of the same batch and noise; then Torch's Adam."""
     shapes, states = real_run
-    projector = HyperStateProjector(shapes, 4)
-    embedding = vae_embedding(projector, batch_size=batch_size)
+    projector = HyperStateProjector(shapes, 4).requires_grad_(train_c)
+    embedding = vae_embedding(projector, train_c, batch_size=batch_size)
     embedding.update_statistics(np.stack([obs for _, _, obs in states[:6]]))
-    for matrices, position, _ in states:
-        embedding.remember(matrices, position)
-    modules = torch.nn.ModuleList([embedding.vae, projector])
+    for state in states:
+        remember(embedding, *state)
+    modules = torch.nn.ModuleList([embedding.vae, *([projector] if train_c else [])])
     oracle = copy.deepcopy(modules).double()
+    c = oracle[1] if train_c else copy.deepcopy(projector).double()
     adam = torch.optim.Adam(oracle.parameters(), lr=1e-3)
     generator = torch.Generator().manual_seed(0)  # the embedding's
     for _ in range(3):
         batch = [states[i] for i in torch.randperm(len(states), generator=generator)[:batch_size]]
         noise = torch.randn(batch_size, 32, generator=generator).double()
         projected = [
-            oracle[1]([m.double() for m in matrices], torch.tensor([position]).double())
+            c([m.double() for m in matrices], torch.tensor([position]).double())
             for matrices, position, _ in batch
         ]
         x = standardised(embedding, torch.stack(projected))
@@ -99,7 +110,7 @@ def test_the_vae_learns_a_real_runs_hyper_states_and_c_with_them(real_run):
     embedding.update_statistics(np.stack([obs for _, _, obs in states]))
     held_out, train = states[::5], [s for i, s in enumerate(states) if i % 5]
     for matrices, position, _ in train:
-        embedding.remember(matrices, position)
+        remember(embedding, matrices, position)
     before = [c.detach().clone() for c in projector.maps]
     for _ in range(150):
         embedding.train_step()
@@ -126,7 +137,7 @@ def test_gradient_reaches_every_c_through_the_code_only(real_run):
     projector = HyperStateProjector(shapes, 4)
     embedding = vae_embedding(projector)
     for matrices, position, _ in states[:8]:
-        embedding.remember(matrices, position)
+        remember(embedding, matrices, position)
     embedding.train_step()
     # The matrices of the first states' older gradients are zero: no gradient can come from them.
     for c, column in zip(projector.maps, zip(*(m for m, _, _ in states[:8]), strict=True), strict=True):
@@ -135,7 +146,7 @@ def test_gradient_reaches_every_c_through_the_code_only(real_run):
 
 def test_too_few_remembered_states_are_not_trained_on():
     embedding = vae_embedding(HyperStateProjector([(2, 3)], 4))
-    embedding.remember([torch.ones(2, 3)], 0.0)
+    remember(embedding, [torch.ones(2, 3)], 0.0)
     assert embedding.train_step() is None
 
 
@@ -161,15 +172,16 @@ def test_the_random_embedding_keeps_distances_on_average():
     assert not np.array_equal(embedding.keys(a), RandomEmbedding(50, 400, seed=2).keys(a))
 
 
-def test_a_restored_embedding_goes_on_as_the_original(real_run):
+@pytest.mark.parametrize("train_c", [True, False])
+def test_a_restored_embedding_goes_on_as_the_original(real_run, train_c):
     shapes, states = real_run
-    original = vae_embedding(HyperStateProjector(shapes, 4), seed=3)
+    original = vae_embedding(HyperStateProjector(shapes, 4), train_c, seed=3)
     observations = np.stack([obs for _, _, obs in states[:20]])
     original.update_statistics(observations)
-    for matrices, position, _ in states[:20]:
-        original.remember(matrices, position)
+    for state in states[:20]:
+        remember(original, *state)
     original.train_step()
-    restored = vae_embedding(HyperStateProjector(shapes, 4), seed=4)
+    restored = vae_embedding(HyperStateProjector(shapes, 4), train_c, seed=4)
     restored.load_state_dict(original.state_dict())
     for _ in range(3):
         assert original.train_step() == restored.train_step()

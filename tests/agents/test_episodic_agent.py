@@ -128,7 +128,7 @@ def test_exploration_is_uniform_and_exploitation_takes_the_best_known_action():
     assert agent.epsilon == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("embedding", ["vae", "random"])
+@pytest.mark.parametrize("embedding", ["vae", "paper", "random"])
 def test_it_finds_the_action_that_pays(embedding):
     """A Hyper-RL whose reward is known: the more, the larger the learning rate that was chosen."""
     env = a2c_env(
@@ -145,11 +145,12 @@ def test_it_finds_the_action_that_pays(embedding):
     assert np.mean(np.array(chosen[:100]) == best) < 0.5
 
 
-def test_a_restored_agent_goes_on_as_the_original():
+@pytest.mark.parametrize("embedding", ["vae", "paper"])
+def test_a_restored_agent_goes_on_as_the_original(embedding):
     env, other_env = ppo_env(), ppo_env()
-    original = agents.make("epgt", env, seed=5, vae_probability=1.0)
+    original = agents.make("epgt", env, seed=5, vae_probability=1.0, embedding=embedding)
     drive(original, env)
-    restored = agents.make("epgt", other_env, seed=6, vae_probability=1.0)
+    restored = agents.make("epgt", other_env, seed=6, vae_probability=1.0, embedding=embedding)
     restored.load_state_dict(original.state_dict())
     taken: list[list[int]] = [[], []]
     for one, agent, actions in zip((env, other_env), (original, restored), taken, strict=True):
@@ -157,16 +158,17 @@ def test_a_restored_agent_goes_on_as_the_original():
     assert taken[0] == taken[1]
 
 
-def test_the_constants_are_those_of_the_paper_where_nothing_is_said():
-    agent = agents.make("epgt", gym.make("HyperRL-PPO-HalfCheetah-v0"))
+@pytest.mark.parametrize(("embedding", "width"), [("paper", 810), ("vae", 64)])
+def test_the_constants_are_those_of_the_paper_but_the_width_of_the_vae(embedding, width):
+    agent = agents.make("epgt", gym.make("HyperRL-PPO-HalfCheetah-v0"), embedding=embedding)
     memory, vae = agent.memory, agent.embedding.vae
     assert (memory.k_read, memory.k_write, memory.beta, memory.rule) == (3, 3, 0.5, "average")
     assert memory.delta == 1e-3
     assert [layer.weight.shape for layer in (*vae.encoder, *vae.decoder) if hasattr(layer, "weight")] == [
-        (810, 3241),
-        (64, 810),
-        (810, 32),
-        (3241, 810),
+        (width, 3241),
+        (64, width),
+        (width, 32),
+        (3241, width),
     ]
 
 
@@ -182,7 +184,7 @@ def test_capacity_and_interval_follow_the_family():
     [
         ({"epsilon_start": 1.5}, r"epsilon_start must be a number in \[0, 1\]"),
         ({"epsilon_fraction": 0.0}, r"epsilon_fraction must be a number in \(0, 1\]"),
-        ({"embedding": "pca"}, "give 'vae' or 'random'"),
+        ({"embedding": "pca"}, "one of .'vae', 'paper', 'random'."),
         ({"write_interval": 0}, "write_interval must be a whole number of at least 1"),
         ({"vae_probability": 2.0}, "vae_probability must be a number in"),
         ({"vae_batch_size": 64, "vae_buffer_size": 32}, "at most vae_buffer_size"),

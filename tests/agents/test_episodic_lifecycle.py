@@ -26,6 +26,7 @@ def a2c_env(**kwargs):
 
 def epgt(env, **kwargs):
     settings = {
+        "embedding": "paper",
         "write_interval": 1,
         "vae_probability": 1.0,
         "vae_batch_size": 2,
