@@ -97,7 +97,7 @@ print("returns of the inner episodes that ended meanwhile:", np.round(info["phas
 #
 # ## A whole run
 #
-# The loop below drives any hyper-agent. Two agents on the same seed: episodic control, which remembers what worked in
+# `agents.run` drives any hyper-agent; a callback notes down each step. Two agents on the same seed: episodic control, which remembers what worked in
 # which training state, and the task's own fixed settings.
 
 
@@ -107,17 +107,14 @@ def train(agent_name):
     env = gym.make("HyperRL-PPO-HalfCheetah-v0", total_env_steps=TOTAL_ENV_STEPS)
     agent = agents.make(agent_name, env, seed=0)
     episodes, choices = [], []
-    obs, info = env.reset(seed=0)
-    while not info["run_finished"]:
-        action = agent.act(obs, info)
-        choices.append((info["env_steps"], env.unwrapped.search_space.joint_index(action)))
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        if "phase_stats" in info:
-            episodes += [(info["env_steps"], r) for r in info["phase_stats"]["returns"]]
-        if (terminated or truncated) and not info["run_finished"]:
-            next_obs, info = env.reset()
-        obs = next_obs
+
+    def note(step):
+        choices.append((step.info["env_steps"], env.unwrapped.search_space.joint_index(step.action)))
+        if "phase_stats" in step.next_info:
+            returns = step.next_info["phase_stats"]["returns"]
+            episodes.extend((step.next_info["env_steps"], r) for r in returns)
+
+    agents.run(env, agent, seed=0, callback=note)
     return np.array(episodes), np.array(choices), env.unwrapped
 
 

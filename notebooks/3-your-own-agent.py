@@ -193,17 +193,13 @@ def train(make_agent, seed):
     env = make_env()
     agent, multiples = make_agent(env, seed), env.unwrapped.search_space.bins["learning_rate"]
     rewards, chosen = [], []
-    obs, info = env.reset(seed=seed)
-    while not info["run_finished"]:
-        action = agent.act(obs, info)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        if not truncated:
-            rewards.append(reward)
-            chosen.append(multiples[agent.search_space.joint_index(action)])
-        if (terminated or truncated) and not info["run_finished"]:
-            next_obs, info = env.reset()
-        obs = next_obs
+
+    def note(step):
+        if not step.truncated:
+            rewards.append(step.reward)
+            chosen.append(multiples[agent.search_space.joint_index(step.action)])
+
+    agents.run(env, agent, seed=seed, callback=note)
     return rewards, chosen
 
 

@@ -66,16 +66,13 @@ def train(agent_name, agent_kwargs, seed):
     agent = agents.make(agent_name, env, seed=seed, **agent_kwargs)
     multiples = env.unwrapped.search_space.bins["learning_rate"]
     episodes, chosen = [], []
-    obs, info = env.reset(seed=seed)
-    while not info["run_finished"]:
-        action = agent.act(obs, info)
-        chosen.append(multiples[agent.search_space.joint_index(action)])
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        episodes += [(info["env_steps"], r) for r in info["phase_stats"]["returns"]]
-        if (terminated or truncated) and not info["run_finished"]:
-            next_obs, info = env.reset()
-        obs = next_obs
+
+    def note(step):
+        chosen.append(multiples[agent.search_space.joint_index(step.action)])
+        returns = step.next_info["phase_stats"]["returns"]
+        episodes.extend((step.next_info["env_steps"], r) for r in returns)
+
+    agents.run(env, agent, seed=seed, callback=note)
     return np.array(episodes).reshape(-1, 2), np.array(chosen)
 
 

@@ -30,15 +30,9 @@ def a2c_env(**kwargs) -> gym.Env:
 
 
 def drive(agent, env, on_step=lambda *step: None):
-    obs, info = env.reset(seed=0)
-    while not info["run_finished"]:
-        action = agent.act(obs, info)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        on_step(obs, action, reward, terminated, truncated)
-        if (terminated or truncated) and not info["run_finished"]:
-            next_obs, info = env.reset()
-        obs = next_obs
+    agents.run(
+        env, agent, seed=0, callback=lambda s: on_step(s.obs, s.action, s.reward, s.terminated, s.truncated)
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,11 @@ def epgt(env, **kwargs):
 def steps(env, agent, obs, info, n):
     """At most n steps, to the end of the run: (obs, action, terminated) of each; then obs and info."""
     done = []
-    while n and not info["run_finished"]:
-        action = agent.act(obs, info)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        done.append((obs, int(action), terminated))
-        if (terminated or truncated) and not info["run_finished"]:
-            next_obs, info = env.reset()
-        obs, n = next_obs, n - 1
+    for step in itertools.islice(agents.steps(env, agent, obs, info), n):
+        done.append((step.obs, int(step.action), step.terminated))
+        obs, info = step.next_obs, step.next_info
+    if env.unwrapped.episode_over and not info["run_finished"]:
+        obs, info = env.reset()
     return done, obs, info
 
 

@@ -19,17 +19,13 @@ def make_env(action_mode: str = "discrete", **kwargs) -> gym.Env:
 
 
 def run(agent: agents.HyperAgent, env: gym.Env) -> list[dict[str, float]]:
-    obs, info = env.reset(seed=0)
     values = []
-    while not info["run_finished"]:
-        action = agent.act(obs, info)
-        assert env.action_space.contains(action)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        values.append(info["hyperparameters"])
-        if (terminated or truncated) and not info["run_finished"]:
-            next_obs, info = env.reset()
-        obs = next_obs
+
+    def note(step):
+        assert env.action_space.contains(step.action)
+        values.append(step.next_info["hyperparameters"])
+
+    agents.run(env, agent, seed=0, callback=note)
     return values
 
 

@@ -62,23 +62,18 @@ def run(env):
     agent = agents.make("epgt", env, seed=0, write_interval=1, vae_probability=1.0, vae_batch_size=2)
     obs, info = env.reset(seed=0)
     refused, worst = 0, np.inf
-    while not info["run_finished"]:
-        action = agent.act(obs, info)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        assert finite(next_obs)
-        assert finite(reward)
+    for step in agents.steps(env, agent, obs, info):
+        info = step.next_info
+        assert finite(step.next_obs)
+        assert finite(step.reward)
+        assert finite(step.info)
         assert finite(info)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
         refused += info["diverged"]
-        if terminated and info["run_finished"]:
+        if step.terminated and info["run_finished"]:
             assert info["diverged"]
-            assert reward <= worst
+            assert step.reward <= worst
         if "phase_stats" in info:
-            worst = min(worst, reward)
-        if (terminated or truncated) and not info["run_finished"]:
-            next_obs, info = env.reset()
-            assert finite(info)
-        obs = next_obs
+            worst = min(worst, step.reward)
     assert finite(agent.state_dict())
     assert finite(agent.memory.values)
     return refused
