@@ -197,8 +197,10 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             numbers and equals "eager" within float tolerance, update by update; over a run such
             differences grow through the simulator. What it does not know (a GPU, dictionaries as
             observations, state-dependent exploration, separate features extractors, activations
-            other than tanh and ReLU after the extractor) is trained eagerly, with a warning.
-            "auto": "compiled" where it fits.
+            other than tanh and ReLU after the extractor, classes of your own for the policy, its
+            optimiser or the rollout buffer) is trained eagerly, with a warning. What you change on
+            `learner.model` during a run acts as it does with "eager"; if the result has no closed
+            form, updates are eager for as long as that lasts. "auto": "compiled" where it fits.
         device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
         render_mode: None, "rgb_array" (learning curve and schedule so far as a picture), "human"
             (the same in a window, after each phase) or "ansi" (one line).
@@ -291,7 +293,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             defaults = probe.learner.default_values()
             if backend == "compiled" and not probe.learner.compiled:
                 warnings.warn(
-                    f"{type(probe.learner.policy).__name__} on {probe.learner.device} has no closed form for "
+                    f"{_parts(probe.learner)} on {probe.learner.device} has no closed form for "
                     "backend='compiled': Stable-Baselines3's own arithmetic (backend='eager') trains it.",
                     stacklevel=2,
                 )
@@ -729,6 +731,12 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return hyper_rewards | {
             "phase_stats": {"returns": returns, "lengths": lengths, **statistics, "seconds": run.lap()}
         }
+
+
+def _parts(learner: InnerLearner) -> str:
+    """What a closed form depends on."""
+    policy, optimizer, buffer = learner.policy, learner.policy.optimizer, learner.rollout_buffer
+    return f"{type(policy).__name__} with {type(optimizer).__name__} and {type(buffer).__name__}"
 
 
 def _inner_env(

@@ -310,6 +310,9 @@ class InnerLearner(ResumableAlgorithm):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """SB3's, with a buffer of the right size whatever `n_steps` was chosen."""
+        if self._last_obs is None:
+            # SB3's `set_env` leaves it to `learn` to reset the new environments.
+            self.restart_inner_episodes()
         rollout_buffer.buffer_size = n_rollout_steps
         return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
@@ -402,11 +405,14 @@ class InnerLearner(ResumableAlgorithm):
 
         Spares nearly every step the copy and the look at all parameters that certainty takes.
         """
-        if not is_plain(self.policy.optimizer):
-            return False
-        self._room -= LONGEST_STEP * self.policy.optimizer.param_groups[0]["lr"]
+        return is_plain(self.policy.optimizer) and self._has_room()
+
+    def _has_room(self) -> bool:
+        """Whether the next step of an optimiser for which `is_plain` leaves the policy usable for sure."""
+        step = LONGEST_STEP * self.policy.optimizer.param_groups[0]["lr"]
+        self._room -= step
         if not self._room >= 0:
-            self._room = room(self.policy) - LONGEST_STEP * self.policy.optimizer.param_groups[0]["lr"]
+            self._room = room(self.policy) - step
         return self._room >= 0
 
     def _note(self, **statistics: Tensor | float) -> None:

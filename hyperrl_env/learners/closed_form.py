@@ -8,7 +8,7 @@ Gaussian or categorical distribution, and their derivatives. A features extracto
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -24,6 +24,7 @@ from hyperrl_env.learners.distributions import Categorical, Distribution, Gaussi
 from hyperrl_env.learners.features import Features, NetworkFeatures, features_of
 from hyperrl_env.learners.flat import FlatParameters, Floats
 from hyperrl_env.learners.layers import Layer, backward, forward, output_derivatives, side_by_side
+from hyperrl_env.learners.linking import hides_methods, is_hooked
 
 
 class ActorCritic:
@@ -72,18 +73,33 @@ class ActorCritic:
     def fits(policy: ActorCriticPolicy) -> bool:
         """Whether the policy is of the kind that is written out here."""
         extractor = policy.mlp_extractor
-        return (
+        if not (
             type(policy) in (ActorCriticPolicy, ActorCriticCnnPolicy)
-            and features_of(policy) is not None
             and type(extractor) is MlpExtractor
             and type(policy.action_dist) in (DiagGaussianDistribution, CategoricalDistribution)
-            and not policy.use_sde
-            and all(
-                isinstance(module, nn.Linear | nn.Tanh | nn.ReLU)
-                for net in (extractor.policy_net, extractor.value_net)
-                for module in net
-            )
-            and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in policy.parameters())
+            and not (policy.use_sde or policy.squash_output)
+            and features_of(policy) is not None
+            and type(extractor.policy_net) is type(extractor.value_net) is nn.Sequential
+        ):
+            return False
+        actor = [*extractor.policy_net, policy.action_net]
+        critic = [*extractor.value_net, policy.value_net]
+        if not (_is_written_out(actor) and _is_written_out(critic)):
+            return False
+        linears = [module for module in (*actor, *critic) if isinstance(module, nn.Linear)]
+        parts = [p for linear in linears for p in (linear.weight, linear.bias)]
+        if isinstance(policy.action_dist, DiagGaussianDistribution):
+            parts.append(policy.log_std)
+        parts += policy.features_extractor.parameters()
+        parameters = list(policy.parameters())
+        return (
+            # All of them, none twice, and no others.
+            len(parts) == len(parameters)
+            and {id(p) for p in parts} == {id(p) for p in parameters}
+            and any(p.requires_grad for p in parameters)
+            and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in parameters)
+            and not hides_methods(policy)
+            and not is_hooked(policy)
         )
 
     def values(self, features: Floats) -> Floats:
@@ -120,18 +136,23 @@ class ActorCritic:
             self._flat.gradients.fill(0)
         to_input = shared > 0 or network is not None
         delta = self.distribution.gradient(delta_log_prob, delta_mean_entropy)
-        deltas: Sequence[Floats] | Floats = (
-            backward(self.actor[shared:], self._actor_activations, delta, to_input=to_input),
-            backward(
-                self.critic[shared:], self._critic_activations, delta_values[:, None], to_input=to_input
+        nets = (
+            (self.actor, self._actor_activations, delta),
+            (
+                self.critic,
+                self._critic_activations,
+                delta_values[:, None],
             ),
         )
+        deltas = np.empty((2, *self._actor_activations[0].shape), np.float32)
+        for (layers, activations, end), out in zip(nets, deltas, strict=True):
+            backward(layers[shared:], activations, end, to_input=to_input, out=out)
         if shared:
-            deltas = backward(
-                self.trunk, self._trunk_activations, np.array(deltas), to_input=network is not None
-            )
+            deltas = backward(self.trunk, self._trunk_activations, deltas, to_input=network is not None)
         if network is not None:
             network.loss(deltas[0] + deltas[1]).backward()
+        for gradient in self._flat.frozen_gradients:
+            gradient.fill(0)
 
     def layer_derivatives(
         self, delta_values: Floats, delta_log_prob: Floats
@@ -161,10 +182,21 @@ class ActorCritic:
         return found, to_features[0] + to_features[1]
 
 
+_ACTIVATIONS: Mapping[type[nn.Module] | None, str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
+
+
+def _is_written_out(modules: Sequence[nn.Module]) -> bool:
+    """Whether a network consists of linear layers with biases, each followed by one activation at most."""
+    kinds = [type(module) for module in modules]
+    return all(
+        (kind is nn.Linear and module.bias is not None) or (kind in _ACTIVATIONS and before is nn.Linear)
+        for module, kind, before in zip(modules, kinds, [None, *kinds], strict=False)
+    )
+
+
 def _layers(modules: Sequence[nn.Module], policy: nn.Module, flat: FlatParameters) -> list[Layer]:
     """The linear layers among a network's modules, each with the activation that follows it."""
     names = {id(parameter): name for name, parameter in policy.named_parameters()}
-    activations: dict[type[nn.Module] | None, str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
     layers = []
     for i, module in enumerate(modules):
         if isinstance(module, nn.Linear):
@@ -176,7 +208,7 @@ def _layers(modules: Sequence[nn.Module], policy: nn.Module, flat: FlatParameter
                     flat.view(flat.values, bias),
                     flat.view(flat.gradients, weight),
                     flat.view(flat.gradients, bias),
-                    activations.get(following, ""),
+                    _ACTIVATIONS.get(following, ""),
                 )
             )
     return layers

@@ -9,14 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.buffers import RolloutBuffer
 
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.base import InnerLearner, RecordedPhase
 from hyperrl_env.learners.closed_form import ActorCritic
 from hyperrl_env.learners.features import NetworkFeatures
-from hyperrl_env.learners.flat import FlatParameters, Floats, flat_optimizer
+from hyperrl_env.learners.flat import FlatParameters, Floats, flat_optimizer, has_flat_state
 from hyperrl_env.learners.last_good import LastGoodState, is_plain, room
 from hyperrl_env.learners.lean_rollout import collect_lean, is_lean, lean_targets
+from hyperrl_env.learners.linking import Parts, hides_methods, optimises
 from hyperrl_env.learners.ppo import PPOLearner
 from hyperrl_env.learners.rollout_targets import CollectedRollout, Discounts, Targets
 
@@ -33,21 +35,22 @@ def standardised(x: Floats) -> Floats:
     Of a single number NaN, as there: the update is refused.
     """
     centred: Floats = x - x.sum() / len(x)
-    variance = np.float64(centred @ centred) / (len(x) - 1)
-    return centred / np.float32(np.sqrt(variance) + 1e-8)
+    variance = float(centred @ centred) / (len(x) - 1 or math.nan)
+    return centred / np.float32(math.sqrt(variance) + 1e-8)
 
 
 def value_objective(
     values: Floats, old_values: Floats, returns: Floats, clip: float | None
 ) -> tuple[float, Floats]:
     """Mean squared error of the values, clipped around the old ones where `clip` is given."""
-    inside: Any = True
+    inside = None
     if clip is not None:
         change = values - old_values
         inside = np.abs(change) <= clip
         values = old_values + between(change, -clip, clip)
     error = values - returns
-    return float(error @ error) / len(error), np.float32(2 / len(error)) * error * inside
+    slope = np.float32(2 / len(error)) * error
+    return float(error @ error) / len(error), slope if inside is None else slope * inside
 
 
 def ppo_policy_objective(log_ratio: Floats, advantages: Floats, clip: float) -> tuple[float, Floats, Floats]:
@@ -64,11 +67,12 @@ def ppo_policy_objective(log_ratio: Floats, advantages: Floats, clip: float) -> 
 class CompiledLearner(InnerLearner):
     """What the fast learners share: flat parameters, and the lean environment phase.
 
-    A policy or an optimiser that is not written out in closed form is trained by SB3's own
-    arithmetic; `compiled` tells. Of a `CnnPolicy` all but the features extractor is written out.
+    A policy, an optimiser or a rollout buffer that is not written out in closed form is left to SB3's
+    own arithmetic; `compiled` tells. Of a `CnnPolicy` all but the features extractor is written out.
+    Whatever of them is replaced from outside is written out anew, before the next update or phase.
     """
 
-    _run_attributes: ClassVar[tuple[str, ...]] = ("_flat", "_actor_critic")
+    _run_attributes: ClassVar[tuple[str, ...]] = ("_flat", "_actor_critic", "_parts", "_looked")
     _at_once: ClassVar[int | None] = 256
 
     _actor_critic: ActorCritic | None
@@ -76,20 +80,42 @@ class CompiledLearner(InnerLearner):
     def _setup_model(self) -> None:
         super()._setup_model()
         self._actor_critic = None
+        # Whether `_link` was called for the update that comes next.
+        self._looked = False
+        self._link()
+
+    def _link(self) -> None:
+        """Sees to it that what is written out is the policy and the optimiser that are there now."""
+        if self._actor_critic is not None:
+            if self._is_linked():
+                return
+            self._actor_critic = None
         if self._has_closed_form():
-            self._flat = FlatParameters(self.policy)
-            self._actor_critic = ActorCritic(self.policy, self._flat, self._at_once)
+            self._write_out()
+
+    def _is_linked(self) -> bool:
+        """Whether nothing has been replaced since `_write_out`."""
+        return type(self.rollout_buffer) is RolloutBuffer and self._parts.are_those_of(self.policy)
 
     def _has_closed_form(self) -> bool:
-        return ActorCritic.fits(self.policy)
+        return type(self.rollout_buffer) is RolloutBuffer and ActorCritic.fits(self.policy)
+
+    def _write_out(self) -> None:
+        self._flat = FlatParameters(self.policy)
+        self._actor_critic = ActorCritic(self.policy, self._flat, self._at_once)
+        self._parts = Parts(self.policy)
 
     @property
     def compiled(self) -> bool:
         """See `InnerLearner.compiled`."""
+        self._link()
         return self._actor_critic is not None
 
     def policy_update(self, values: Mapping[str, float]) -> None:
         """See `InnerLearner.policy_update`."""
+        if not self._looked:
+            self._link()
+        self._looked = False
         # What overflows is found at the end, as in Torch: the loss or the gradient is not finite.
         with np.errstate(all="ignore"):
             super().policy_update(values)
@@ -100,8 +126,11 @@ class CompiledLearner(InnerLearner):
         return lean_targets(rollout, discounts)
 
     def _collect(self) -> RecordedPhase:
+        self._link()
         if self._actor_critic is None or self.env is None or not is_lean(self.env):
             return super()._collect()
+        if self._last_obs is None:
+            self.restart_inner_episodes()
         with np.errstate(all="ignore"):
             return collect_lean(self, self._actor_critic)
 
@@ -115,17 +144,30 @@ class FirstOrderLearner(CompiledLearner):
         "_rollout",
     )
 
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        if self.compiled:
-            self._flat_optimizer = flat_optimizer(self.policy.optimizer, self._flat)
+    def _is_linked(self) -> bool:
+        return super()._is_linked() and self._flat_optimizer.serves(self.policy.optimizer)
 
     def _has_closed_form(self) -> bool:
-        return super()._has_closed_form() and is_plain(self.policy.optimizer)
+        optimizer = self.policy.optimizer
+        return (
+            is_plain(optimizer)
+            and super()._has_closed_form()
+            and optimises(optimizer, self.policy)
+            and has_flat_state(optimizer)
+            and not hides_methods(optimizer)
+        )
+
+    def _write_out(self) -> None:
+        super()._write_out()
+        self._flat_optimizer = flat_optimizer(self.policy.optimizer, self._flat)
+        if self.rollout_buffer.full:
+            self._lay_out_rollout()
 
     @property
     def update_draws(self) -> bool:
-        """See `InnerLearner.update_draws`."""
+        """See `InnerLearner.update_draws`; to be asked right before the update."""
+        self._link()
+        self._looked = True
         # A features extractor may have dropout.
         return self._actor_critic is None or isinstance(self._actor_critic.features, NetworkFeatures)
 
@@ -159,12 +201,13 @@ class FirstOrderLearner(CompiledLearner):
 
     def _optimise_flat(self, loss: float, **statistics: float) -> None:
         """`InnerLearner._optimise` for a gradient that the actor-critic has already written."""
+        self._flat.show_gradients()
         gradient = self._flat.gradients
         norm = math.sqrt(float(gradient @ gradient))
         if not math.isfinite(loss + norm):
             self.updates_refused += 1
             return
-        certain = self._cannot_ruin()
+        certain = self._has_room()
         before = None if certain else (LastGoodState(self.policy), gradient.copy())
         if certain:
             self.gradient_history.push(self._flat.gradient_tensor)
@@ -214,7 +257,8 @@ class CompiledPPOLearner(FirstOrderLearner, PPOLearner):
         policy_loss, delta_log_prob, ratio = ppo_policy_objective(log_ratio, advantages, clip)
         clip_vf = None if self.clip_range_vf is None else self.clip_range_vf(progress)
         value_loss, delta_values = value_objective(values, rollout["values"], rollout["returns"], clip_vf)
-        approx_kl = float((ratio - 1 - log_ratio).sum()) / len(ratio)
+        change = ratio - 1
+        approx_kl = float((change - log_ratio).sum()) / len(ratio)
         if self._too_far(approx_kl):
             return False
         policy.gradient(np.float32(self.vf_coef) * delta_values, delta_log_prob, -self.ent_coef)
@@ -224,7 +268,7 @@ class CompiledPPOLearner(FirstOrderLearner, PPOLearner):
             value_loss=value_loss,
             entropy_loss=-entropy,
             approx_kl=approx_kl,
-            clip_fraction=np.count_nonzero(np.abs(ratio - 1) > clip) / len(ratio),
+            clip_fraction=np.count_nonzero(np.abs(change) > clip) / len(ratio),
         )
         return True
 

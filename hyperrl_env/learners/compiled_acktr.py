@@ -13,6 +13,8 @@ from hyperrl_env.learners.closed_form import ActorCritic
 from hyperrl_env.learners.compiled import CompiledLearner, standardised, value_objective
 from hyperrl_env.learners.features import NetworkFeatures
 from hyperrl_env.learners.flat import Floats
+from hyperrl_env.learners.kfac_optimizer import KFAC
+from hyperrl_env.learners.linking import optimises
 
 
 class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
@@ -24,6 +26,22 @@ class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
     )
     # A factor is a mean over the samples that a layer is evaluated on at one time.
     _at_once: ClassVar[int | None] = None
+
+    def _has_closed_form(self) -> bool:
+        apart = set(self.policy.features_extractor.parameters())
+        return (
+            super()._has_closed_form()
+            and self._is_natural()
+            # Which layers have statistics depends on what is trained before them.
+            and all(p.requires_grad for p in self.policy.parameters() if p not in apart)
+        )
+
+    def _is_linked(self) -> bool:
+        return super()._is_linked() and self._is_natural()
+
+    def _is_natural(self) -> bool:
+        """Whether the policy's optimiser is that of ACKTR."""
+        return type(self.policy.optimizer) is KFAC and optimises(self.policy.optimizer, self.policy)
 
     def _update_on_rollout(self) -> None:
         policy = self._actor_critic
@@ -53,10 +71,15 @@ class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
         loss = policy_loss - self.ent_coef * entropy + self.vf_coef * value_loss
         norm = math.sqrt(float(gradient @ gradient))
         self._flat.share_gradients()
+        unclipped = self._flat.gradient_tensor
+        # ACKTR's own is infinite.
+        if (scale := self.max_grad_norm / (norm + 1e-6)) < 1:
+            unclipped = unclipped.clone()
+            gradient *= scale
         if not (math.isfinite(loss + norm) and self._step()):
             self.updates_refused += 1
             return
-        self.gradient_history.push(self._flat.gradient_tensor)
+        self.gradient_history.push(unclipped)
         self._note(
             loss=loss, grad_norm=norm, policy_loss=policy_loss, value_loss=value_loss, entropy_loss=-entropy
         )

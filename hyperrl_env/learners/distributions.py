@@ -62,13 +62,14 @@ class Gaussian(Distribution):
         """See `Distribution.log_prob`."""
         self._inverse_std = np.exp(-self._log_std)
         self._z = (actions - output) * self._inverse_std
-        constant = float(self._log_std.sum()) + 0.5 * LOG_2PI * self._log_std.size
+        self._log_stds = float(self._log_std.sum())
+        constant = self._log_stds + 0.5 * LOG_2PI * self._log_std.size
         log_prob: Floats = np.float32(-0.5) * np.einsum("ij,ij->i", self._z, self._z) - np.float32(constant)
         return log_prob
 
     def mean_entropy(self) -> float:
         """See `Distribution.mean_entropy`."""
-        return float(self._log_std.sum()) + 0.5 * (1 + LOG_2PI) * self._log_std.size
+        return self._log_stds + 0.5 * (1 + LOG_2PI) * self._log_std.size
 
     def gradient(self, delta_log_prob: Floats, delta_mean_entropy: float) -> Floats:
         """See `Distribution.gradient`."""

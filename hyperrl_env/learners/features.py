@@ -124,9 +124,12 @@ def features_of(policy: ActorCriticPolicy, at_once: int | None = None) -> Featur
     """
     if not isinstance(policy.observation_space, spaces.Box):
         return None
-    if type(policy.features_extractor) is FlattenExtractor:
+    extractors = policy.features_extractor, policy.pi_features_extractor, policy.vf_features_extractor
+    if all(type(extractor) is FlattenExtractor for extractor in extractors):
         return None if _are_scaled(policy) else FlatFeatures()
-    return NetworkFeatures(policy, at_once) if policy.share_features_extractor else None
+    # SB3 takes one or another of them; somebody may have replaced only one.
+    shared = policy.share_features_extractor and all(e is policy.features_extractor for e in extractors)
+    return NetworkFeatures(policy, at_once) if shared else None
 
 
 def _are_scaled(policy: ActorCriticPolicy) -> bool:

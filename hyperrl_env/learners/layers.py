@@ -7,6 +7,7 @@ arithmetic: calls there, memory for gradients that are made anew and products of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,7 @@ def forward(layers: Sequence[Layer], x: Floats) -> list[Floats]:
     """The inputs of all layers and the last one's output; x is (B, in) or, for each of two, (2, B, in)."""
     activations = [x]
     for layer in layers:
-        x = x @ layer.weight.swapaxes(-1, -2)
+        x = x @ layer.weight.mT
         x += layer.bias
         if layer.activation == "tanh":
             np.tanh(x, out=x)
@@ -55,6 +56,11 @@ def forward(layers: Sequence[Layer], x: Floats) -> list[Floats]:
             np.maximum(x, 0, out=x)
         activations.append(x)
     return activations
+
+
+@lru_cache(maxsize=16)
+def _ones(n: int) -> Floats:
+    return np.ones(n, np.float32)
 
 
 def output_derivatives(layers: Sequence[Layer], activations: Sequence[Floats], delta: Floats) -> list[Floats]:
@@ -85,7 +91,12 @@ def output_derivatives(layers: Sequence[Layer], activations: Sequence[Floats], d
 
 
 def backward(
-    layers: Sequence[Layer], activations: Sequence[Floats], delta: Floats, *, to_input: bool
+    layers: Sequence[Layer],
+    activations: Sequence[Floats],
+    delta: Floats,
+    *,
+    to_input: bool,
+    out: Floats | None = None,
 ) -> Floats:
     """Writes the gradients of all layers.
 
@@ -94,14 +105,15 @@ def backward(
         activations: What `forward` returned.
         delta: Derivative of the loss with respect to the last layer's output, in its shape.
         to_input: Whether the derivative with respect to the network's input is wanted.
+        out: Where to write that derivative.
 
     Returns:
         That derivative; where it is not wanted, the one before the first layer's product.
     """
-    ones = np.ones(delta.shape[-2], np.float32)
+    ones = _ones(delta.shape[-2])
     derivatives = output_derivatives(layers, activations, delta)
     for layer, x, derivative in zip(layers, activations, derivatives, strict=False):
-        np.matmul(derivative.swapaxes(-1, -2), x, out=layer.weight_gradient)
+        np.matmul(derivative.mT, x, out=layer.weight_gradient)
         # A product with ones: half the time of a sum.
         np.matmul(ones, derivative, out=layer.bias_gradient)
-    return derivatives[0] @ layers[0].weight if to_input else derivatives[0]
+    return np.matmul(derivatives[0], layers[0].weight, out=out) if to_input else derivatives[0]

@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_no
 from hyperrl_env.learners.base import RecordedPhase, made_finite
 from hyperrl_env.learners.closed_form import ActorCritic
 from hyperrl_env.learners.flat import Floats
+from hyperrl_env.learners.linking import hides_methods
 from hyperrl_env.learners.rollout_targets import CollectedRollout, Discounts, Targets
 from hyperrl_env.learners.simulated import simulated
 from hyperrl_env.scan import discounted_sums
@@ -30,7 +31,11 @@ from hyperrl_env.scan import discounted_sums
 def is_lean(env: VecEnv) -> bool:
     """Whether the inner environments are of the kind that `collect_lean` steps."""
     inner: Any = env.venv if type(env) is VecNormalize and env.norm_obs_keys is None else env
-    return isinstance(inner.observation_space, spaces.Box) and unwrap_vec_normalize(inner) is None
+    return (
+        isinstance(inner.observation_space, spaces.Box)
+        and unwrap_vec_normalize(inner) is None
+        and not (hides_methods(env) or hides_methods(inner))
+    )
 
 
 class _ObservationStatistics:
@@ -41,12 +46,17 @@ class _ObservationStatistics:
 
     def __init__(self, normalizer: VecNormalize, n_envs: int) -> None:
         self._rms, self._normalizer = cast(RunningMeanStd, normalizer.obs_rms), normalizer
-        self._mean, self._var = self._rms.mean, self._rms.var
+        # Arrays of their own, which nobody else holds.
+        self._mean = self._rms.mean = np.array(self._rms.mean, np.float64)
+        self._var = self._rms.var = np.array(self._rms.var, np.float64)
         self._count, self._n = self._rms.count, n_envs
         self._delta, self._scratch = np.empty_like(self._mean), np.empty_like(self._mean)
+        self._deviation = np.sqrt(self._var + normalizer.epsilon)
 
     def update(self, observations: NDArray[Any]) -> None:
-        """Takes in one observation of every environment, (N, ...)."""
+        """Takes in one observation of every environment, (N, ...), where VecNormalize trains."""
+        if not self._normalizer.training:
+            return
         n, count = self._n, self._count
         total = count + n
         delta, scratch = self._delta, self._scratch
@@ -79,11 +89,24 @@ class _ObservationStatistics:
 
 
 def normalise_rewards(normalizer: VecNormalize, rewards: Floats, dones: NDArray[np.bool_]) -> Floats:
-    """What VecNormalize makes of the raw rewards (T, N) of a phase, its statistics moved on.
+    """What VecNormalize makes of the raw rewards (T, N) of a phase, its statistics moved on if it trains.
 
     The running variance after every step is needed: it comes from cumulative sums of the
     discounted returns' deviations.
     """
+    if normalizer.training:
+        variances = _move_on(normalizer, rewards, dones)
+    else:
+        variances = np.full((1, 1), normalizer.ret_rms.var)
+        normalizer.returns = np.where(dones.any(axis=0), 0.0, normalizer.returns)
+    if not normalizer.norm_reward:
+        return rewards
+    scaled: NDArray[np.float64] = rewards / np.sqrt(variances + normalizer.epsilon)
+    return scaled.clip(-normalizer.clip_reward, normalizer.clip_reward).astype(np.float32)
+
+
+def _move_on(normalizer: VecNormalize, rewards: Floats, dones: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Takes a phase's rewards into the statistics of returns; their variance after each step, (T, 1)."""
     rms, gamma = normalizer.ret_rms, normalizer.gamma
     carried = np.concatenate([np.ones_like(dones[:1]), ~dones[:-1]]) * gamma
     terms = rewards.astype(np.float64)
@@ -95,13 +118,10 @@ def normalise_rewards(normalizer: VecNormalize, rewards: Floats, dones: NDArray[
     deviations = returns - rms.mean
     drift = np.cumsum(deviations.sum(axis=1)) / counts
     squares = rms.var * rms.count + np.cumsum(np.square(deviations).sum(axis=1))
-    variances = squares / counts - np.square(drift)
+    variances: NDArray[np.float64] = squares / counts - np.square(drift)
     rms.mean, rms.var, rms.count = rms.mean + drift[-1], variances[-1], float(counts[-1])
     normalizer.returns = returns[-1] * ~dones[-1]
-    if not normalizer.norm_reward:
-        return rewards
-    scaled: NDArray[np.float64] = rewards / np.sqrt(variances + normalizer.epsilon)[:, None]
-    return scaled.clip(-normalizer.clip_reward, normalizer.clip_reward).astype(np.float32)
+    return variances[:, None]
 
 
 def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase:
@@ -114,7 +134,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     Returns:
         What SB3's buffer does not keep.
     """
-    normalizer = model.get_vec_normalize_env()
+    normalizer = model.env if isinstance(model.env, VecNormalize) else None
     inner: Any = model.env if normalizer is None else normalizer.venv
     statistics = None
     if normalizer is not None and normalizer.norm_obs:
@@ -144,7 +164,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         model.num_timesteps += n_envs
         if statistics is None:
             current = envs.observations.astype(dtype)
-            time_limits += [(t, i, np.asarray(last, dtype)) for i, last in cut]
+            time_limits += [(t, i, np.array(last, dtype)) for i, last in cut]
         else:
             statistics.update(envs.observations)
             current = statistics.normalise(envs.observations)

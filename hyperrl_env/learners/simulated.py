@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from hyperrl_env.atari import RAW_REWARD
-from hyperrl_env.envpool_envs import EnvPoolVecEnv
+from hyperrl_env.envpool_envs import AtariPoolVecEnv, EnvPoolVecEnv
 from hyperrl_env.learners.flat import Floats
 
 
@@ -37,7 +37,10 @@ class Simulated(ABC):
 
     @abstractmethod
     def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
-        """Step t of every environment; returns those that a time limit cut, with their last observations."""
+        """Step t of every environment; returns those that a time limit cut, with their last observations.
+
+        An environment may write its next observation into the same array: copy what is to be kept.
+        """
 
 
 class OneByOne(Simulated):
@@ -105,8 +108,9 @@ class ByVecEnv(Simulated):
             if self.dones[t, i]:
                 if "is_success" in info:
                     self.successes.append(info["is_success"])
-                if info.get("TimeLimit.truncated", False):
-                    cut.append((i, info["terminal_observation"]))
+                last = info.get("terminal_observation")
+                if last is not None and info.get("TimeLimit.truncated", False):
+                    cut.append((i, last))
         return cut
 
 
@@ -114,4 +118,6 @@ def simulated(envs: VecEnv, n_steps: int) -> Simulated:
     """The environments of a VecEnv, without VecNormalize, for a phase of T = `n_steps` steps."""
     if type(envs) is DummyVecEnv:
         return OneByOne(envs, n_steps)
-    return Together(envs, n_steps) if isinstance(envs, EnvPoolVecEnv) else ByVecEnv(envs, n_steps)
+    if type(envs) in (EnvPoolVecEnv, AtariPoolVecEnv):
+        return Together(cast(EnvPoolVecEnv, envs), n_steps)
+    return ByVecEnv(envs, n_steps)
