@@ -62,9 +62,9 @@ class Gaussian(Distribution):
         """See `Distribution.log_prob`."""
         self._inverse_std = np.exp(-self._log_std)
         self._z = (actions - output) * self._inverse_std
-        self._log_stds = float(self._log_std.sum())
+        self._log_stds: float = sum(self._log_std.tolist())
         constant = self._log_stds + 0.5 * LOG_2PI * self._log_std.size
-        log_prob: Floats = np.float32(-0.5) * np.einsum("ij,ij->i", self._z, self._z) - np.float32(constant)
+        log_prob: Floats = np.float32(-0.5) * np.vecdot(self._z, self._z) - np.float32(constant)
         return log_prob
 
     def mean_entropy(self) -> float:
@@ -75,7 +75,7 @@ class Gaussian(Distribution):
         """See `Distribution.gradient`."""
         # d log p / d log_std = z^2 - 1, d log p / d mean = z / std, d entropy / d log_std = 1.
         scaled = delta_log_prob[:, None] * self._z
-        np.einsum("ij,ij->j", scaled, self._z, out=self._gradient)
+        np.vecdot(scaled.T, self._z.T, out=self._gradient)
         self._gradient += delta_mean_entropy - delta_log_prob.sum()
         delta: Floats = scaled * self._inverse_std
         return delta
