@@ -155,6 +155,9 @@ class InnerRun:
 
     def update(self, values: Mapping[str, float]) -> None:
         """Does one policy update with these hyperparameters."""
+        if self.learner.update_step == 0:
+            # Between two phases users may have replaced layers of the policy.
+            self.weights = SharedArrays(self.learner.policy.parameters())
         # Changing the global random state to and fro takes as long as half a fast update.
         with self._random_state.swapped_in() if self.learner.update_draws else nullcontext():
             self.learner.policy_update(values)
