@@ -519,6 +519,18 @@ def test_an_extractor_of_ones_own(algorithm, door):
 
 
 @ALGORITHMS
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_the_hyper_state_is_that_of_the_layers_that_are_there(make_env, backend):
+    env = make_env("PPO", backend=backend, decision="phase", learning_episode_phases=None)
+    env.reset(seed=0)
+    policy = env.learner.policy
+    policy.action_net = torch.nn.Linear(policy.action_net.in_features, policy.action_net.out_features)
+    policy.optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3)
+    env.step(env.default_action)
+    for matrix, parameter in zip(env.hyper_state_tensors(), policy.parameters(), strict=False):
+        assert torch.equal(matrix.reshape(-1), parameter.detach().reshape(-1))
+
+
 @pytest.mark.parametrize(
     ("shut", "open_again"),
     [
