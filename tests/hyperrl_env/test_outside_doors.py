@@ -518,7 +518,6 @@ def test_an_extractor_of_ones_own(algorithm, door):
     twins.collect().finish().assert_alike()
 
 
-@ALGORITHMS
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
 def test_the_hyper_state_is_that_of_the_layers_that_are_there(make_env, backend):
     env = make_env("PPO", backend=backend, decision="phase", learning_episode_phases=None)
