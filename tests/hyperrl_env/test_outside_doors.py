@@ -530,6 +530,7 @@ def test_the_hyper_state_is_that_of_the_layers_that_are_there(make_env, backend)
         assert torch.equal(matrix.reshape(-1), parameter.detach().reshape(-1))
 
 
+@ALGORITHMS
 @pytest.mark.parametrize(
     ("shut", "open_again"),
     [
