@@ -23,6 +23,7 @@ _EXTRAS = {
     "gymnasium.envs.classic_control": "classic-control",
     "gymnasium.envs.toy_text": "toy-text",
 }
+_OWN_EXTRAS = ("atari", "box2d", "envpool")
 
 
 def make_inner_envs(
@@ -52,8 +53,8 @@ def make_inner_envs(
             the message names the extra that brings it.
         gymnasium.error.Error: Gymnasium does not know the id.
         ValueError: n_envs below 1, spaces that no policy of SB3's can use, normalisation of
-            observations that are not numbers or of a preprocessed game, an unknown `vec_backend`, or
-            an environment that EnvPool does not have.
+            observations that are not numbers or of a preprocessed game, an unknown `vec_backend`, an
+            environment that EnvPool does not have, or one that raises something else while it is made.
     """
     if n_envs < 1:
         raise ValueError(f"n_envs must be at least 1, not {n_envs}.")
@@ -79,6 +80,11 @@ def make_inner_envs(
         if isinstance(error, gym.error.NamespaceNotFound) and not _is_atari(env):
             raise
         raise gym.error.DependencyNotInstalled(_missing_extra(env, error)) from error
+    except (ValueError, TypeError, AssertionError, Warning, gym.error.Error):
+        raise
+    # What the user's own environment raises can be anything.
+    except Exception as error:
+        raise ValueError(f"The inner environment was not made: {type(error).__name__}: {error}") from error
     if not normalize:
         return envs
     space = envs.observation_space
@@ -95,15 +101,26 @@ def _is_atari(env: str | Callable[..., Any]) -> bool:
 
 
 def _missing_extra(env: str | Callable[..., Any], error: Exception) -> str:
+    # Gymnasium's own words advise another way of installing.
+    missing = error.__cause__ or error
+    what, extra = repr(env), _extra(env)
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "envpool":
-        return (
-            f'vec_backend "envpool" needs an extra: pip install "hyperrl[envpool]" (not installed: {error})'
-        )
+        what, extra = "vec_backend='envpool'", "envpool"
+    if extra is None:
+        return f"The inner environment needs a package that is not installed: {missing}"
+    if extra in _OWN_EXTRAS:
+        where, packages = "in a checkout of Hyper-RL, ", f"--constraint constraints.txt '.[{extra}]'"
+    else:
+        where, packages = "", f"'gymnasium[{extra}]'"
+    return f"{what} needs an extra: {where}run `python -m pip install {packages}` (missing: {missing})"
+
+
+def _extra(env: str | Callable[..., Any]) -> str | None:
+    """The extra that brings the packages of an environment; None: it is not known."""
     if _is_atari(env):
-        return f'{env!r} needs an extra: pip install "hyperrl[atari]" (not installed: {error})'
-    if isinstance(env, str):
-        entry_point = gym.spec(env).entry_point
-        for module, extra in _EXTRAS.items():
-            if isinstance(entry_point, str) and entry_point.startswith(module):
-                return f'{env!r} needs an extra: pip install "gymnasium[{extra}]" (not installed: {error})'
-    return f"The inner environment needs a package that is not installed: {error}"
+        return "atari"
+    id_ = env.rpartition(":")[2] if isinstance(env, str) else None
+    entry_point = next((s.entry_point for s in gym.registry.values() if id_ in (s.id, s.name)), None)
+    if not isinstance(entry_point, str):
+        return None
+    return next((extra for module, extra in _EXTRAS.items() if entry_point.startswith(module)), None)

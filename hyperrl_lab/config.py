@@ -36,10 +36,11 @@ class RunConfig:
 
     Attributes:
         id: The environment's id.
-        agent: The hyper-agent's name.
+        agent: The hyper-agent's name, or the import path (`my_module:MyAgent`) of one of your own.
         seed: Seeds the inner run and the agent, in [0, 2**32).
         total_env_steps: Budget in inner environment steps. None: the task's.
-        env_kwargs: Constructor keywords of the environment, beside the budget.
+        env_kwargs: Constructor keywords of the environment, beside the budget; `env_fn`, and a
+            `hyper_reward` of your own, by their import paths.
         agent_kwargs: Constructor keywords of the agent.
         threads: Torch's threads, whose number decides the order of sums, and EnvPool's.
         log_interval: Update phases per line of `progress.csv`. None: 1, or so many that a run of
