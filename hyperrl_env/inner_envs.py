@@ -53,8 +53,8 @@ def make_inner_envs(
             the message names the extra that brings it.
         gymnasium.error.Error: Gymnasium does not know the id.
         ValueError: n_envs below 1, spaces that no policy of SB3's can use, normalisation of
-            observations that are not numbers or of a preprocessed game, an unknown `vec_backend`, an
-            environment that EnvPool does not have, or one that raises something else while it is made.
+            observations that are not numbers or of a preprocessed game, an unknown `vec_backend`, or
+            an environment that EnvPool does not have.
     """
     if n_envs < 1:
         raise ValueError(f"n_envs must be at least 1, not {n_envs}.")
@@ -80,11 +80,6 @@ def make_inner_envs(
         if isinstance(error, gym.error.NamespaceNotFound) and not _is_atari(env):
             raise
         raise gym.error.DependencyNotInstalled(_missing_extra(env, error)) from error
-    except (ValueError, TypeError, AssertionError, Warning, gym.error.Error):
-        raise
-    # What the user's own environment raises can be anything.
-    except Exception as error:
-        raise ValueError(f"The inner environment was not made: {type(error).__name__}: {error}") from error
     if not normalize:
         return envs
     space = envs.observation_space

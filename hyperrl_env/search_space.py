@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
-from hyperrl_env.arguments import unknown
+from hyperrl_env.arguments import suggestion, unknown
 from hyperrl_env.hyperparameters import (
     Hyperparameter,
     Scale,
@@ -271,8 +271,12 @@ class BoundSearchSpace(SearchSpace):
         Raises:
             ValueError: A hyperparameter that is not in the space, or a value that is not offered.
         """
-        if unknown := set(values) - set(self.names):
-            raise ValueError(f"{sorted(unknown)} are not in this search space, which has {list(self.names)}.")
+        for name in values:
+            if name not in self.names:
+                names = ", ".join(self.names)
+                raise ValueError(
+                    f"{name!r} is not in this search space.{suggestion(name, self.names)} It has {names}."
+                )
         now = {**self._defaults, **(defaults or {})}
         chosen = []
         for c in self._choices:

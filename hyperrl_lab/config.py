@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hyperrl_env.arguments import unknown
 from hyperrl_env.files import write_text
 
 CONFIG_FILE = "config.json"
@@ -121,8 +122,9 @@ def read_config(path: Path) -> tuple[RunConfig, dict[str, str]]:
     if not isinstance(content, dict) or not isinstance(content.get("run"), dict):
         raise ValueError(f"{path} is not the configuration of a run: it has no object 'run'.")
     run, known = content["run"], [item.name for item in fields(RunConfig)]
-    if unknown := sorted(set(run) - set(known)):
-        raise ValueError(f"{path}: unknown {unknown}; known are {known}.")
+    for key in run:
+        if key not in known:
+            raise ValueError(f"{path}: {unknown('key', key, known)}")
     if missing := [name for name in known if name not in run]:
         raise ValueError(f"{path}: {missing} are missing.")
     made_with = content.get("versions", {})

@@ -96,8 +96,8 @@ def test_fixed_takes_an_action_itself():
         ),
         ("random", {"epsilon": 3}, "Valid random keywords: none"),
         ("sb3", {}, "Agent 'sb3' needs algorithm="),
-        ("fixed", {"action": "biggest"}, "give one of .*'largest'"),
-        ("fixed", {"action": {"clip": 1}}, r"\['clip'\] are not in this search space"),
+        ("fixed", {"action": "lagest"}, "Unknown fixed action 'lagest'. Did you mean 'largest'"),
+        ("fixed", {"action": {"clip": 1}}, "'clip' is not in this search space. Did you mean 'clip_range'"),
         ("fixed", {"action": {"clip_range": 0.7}}, "clip_range=0.7 is not offered"),
     ],
 )

@@ -224,13 +224,6 @@ def test_what_the_users_own_environment_misses_is_named(make_env):
     refused(make_env, "'no_such_package'", env_id="no_such_package:Mine-v0", error=DependencyNotInstalled)
 
 
-def test_an_environment_that_cannot_be_made_says_why(make_env):
-    def env_fn():
-        raise RuntimeError("no licence")
-
-    refused(make_env, "not made: RuntimeError: no licence", env_fn=env_fn)
-
-
 # ---------------------------------------------------------------- step and reset
 
 
