@@ -279,6 +279,6 @@ def get_settings(algorithm: str, task: str | None) -> Settings:
         names = [name for name, known in TASKS.items() if known.family != "atari"]
         raise ValueError(
             f"Unknown task {task!r}.{suggestion(task, TASKS)} Valid tasks: {', '.join(names)}, every Atari "
-            "game by its name in ale-py (as Pong), or None with an env_id."
+            "game by its name in ale-py (as 'Pong'), or None with an env_id."
         )
     return SETTINGS[algorithm, task]
