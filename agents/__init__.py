@@ -14,6 +14,7 @@ from agents.fixed import FixedAgent
 from agents.loop import Step, run, steps
 from agents.random import RandomAgent
 from agents.sb3 import make_dqn_agent, make_sb3_agent
+from hyperrl_env.arguments import unknown
 
 AGENTS: Mapping[str, Callable[..., HyperAgent]] = {
     "epgt": EpisodicControlAgent,
@@ -24,33 +25,51 @@ AGENTS: Mapping[str, Callable[..., HyperAgent]] = {
 }
 
 
-def _factory(name: str) -> Callable[..., HyperAgent]:
-    if name not in AGENTS:
-        raise ValueError(f"Unknown agent {name!r}: give one of {list(AGENTS)}.")
-    return AGENTS[name]
+# An agent's name, a class of the user's own, or a function that makes an agent.
+Agent = str | Callable[..., HyperAgent]
 
 
-def keywords(name: str) -> dict[str, Any]:
+def _factory(name: Agent) -> Callable[..., HyperAgent]:
+    if isinstance(name, str):
+        if name not in AGENTS:
+            raise ValueError(unknown("agent", name, AGENTS))
+        return AGENTS[name]
+    if not callable(name) or (isinstance(name, type) and not issubclass(name, HyperAgent)):
+        raise ValueError(f"An agent is a name or a subclass of agents.HyperAgent, not {name!r}.")
+    return name
+
+
+def takes_any_keyword(name: Agent) -> bool:
+    """Whether an agent hands further keywords on, to a constructor that checks them."""
+    return any(p.kind is Parameter.VAR_KEYWORD for p in signature(_factory(name)).parameters.values())
+
+
+def keywords(name: Agent) -> dict[str, Any]:
     """The keywords that `make` takes for an agent, with their defaults (`Parameter.empty`: none).
 
     Raises:
-        ValueError: For an unknown agent; the message lists those that exist.
+        ValueError: An unknown agent (the message lists those that exist), or what is no agent.
     """
-    parameters = signature(_factory(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is Parameter.KEYWORD_ONLY}
+    parameters = {p.name: p for p in signature(_factory(name)).parameters.values()}
+    if not {"env", "seed"} <= set(parameters) and not takes_any_keyword(name):
+        raise ValueError(f"Agent {_called(name)!r} must take env and seed, as agents.HyperAgent does.")
+    by_name = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return {k: p.default for k, p in parameters.items() if p.kind in by_name and k not in ("env", "seed")}
 
 
-def make(name: str, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> HyperAgent:
+def make(name: Agent, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> HyperAgent:
     """Makes a hyper-agent.
 
     Args:
-        name: "epgt" (episodic control), "random", "fixed", "dqn", or "sb3" with `algorithm=`.
+        name: "epgt" (episodic control), "random", "fixed", "dqn", or "sb3" with `algorithm=`; or a
+            subclass of `HyperAgent`, or a function that returns one.
         env: A Hyper-RL environment, wrapped or not.
         seed: Seeds everything that the agent draws.
         **kwargs: The agent's own keywords.
 
     Raises:
-        ValueError: Unknown agent or keyword (the message lists those that exist), or one missing.
+        ValueError: Unknown agent or keyword (the message lists those that exist), one missing, or what
+            is no agent.
 
     Example:
         >>> env = gym.make("HyperRL-A2C-CartPole-v0", total_env_steps=400)
@@ -58,13 +77,20 @@ def make(name: str, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> Hyp
         >>> obs, info = env.reset(seed=0)
         >>> obs, reward, *_ = env.step(agent.act(obs, info))
     """
-    factory, known = _factory(name), keywords(name)
-    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in signature(factory).parameters.values())
-    if (unknown := set(kwargs) - set(known)) and not open_ended:
-        raise ValueError(f"Unknown keywords {sorted(unknown)}: agent {name!r} takes {list(known)}.")
+    known = keywords(name)
+    for keyword in kwargs:
+        if keyword not in known and not takes_any_keyword(name):
+            raise ValueError(unknown(f"{_called(name)} keyword", keyword, known))
     if missing := [k for k, default in known.items() if default is Parameter.empty and k not in kwargs]:
-        raise ValueError(f"Agent {name!r} needs {', '.join(f'{k}=...' for k in missing)}.")
-    return factory(env, seed, **kwargs)
+        raise ValueError(f"Agent {_called(name)!r} needs {', '.join(f'{k}=...' for k in missing)}.")
+    agent = _factory(name)(env=env, seed=seed, **kwargs)
+    if not isinstance(agent, HyperAgent):
+        raise ValueError(f"{_called(name)!r} made {agent!r}, which is no agents.HyperAgent.")
+    return agent
+
+
+def _called(name: Agent) -> str:
+    return name if isinstance(name, str) else getattr(name, "__name__", repr(name))
 
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 
 from agents.base import HyperAgent, Observation
-from hyperrl_env.arguments import check_number
+from hyperrl_env.arguments import check_number, unknown
 
 
 class FixedAgent(HyperAgent):
@@ -33,9 +33,7 @@ class FixedAgent(HyperAgent):
         words["largest"] = space.joint_action(space.n_actions - 1)
         if isinstance(action, str):
             if action not in words:
-                raise ValueError(
-                    f"Unknown fixed action {action!r}: give one of {list(words)}, values, or an action."
-                )
+                raise ValueError(f"{unknown('fixed action', action, words)} Or give values, or an action.")
             self.action = words[action]
         elif isinstance(action, Mapping):
             for name, value in action.items():

@@ -33,17 +33,16 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 def table(title: str) -> str:
     """A table of `hyperrl list` as Markdown, named by the beginning of its title."""
-    found = next(table for table in listing.tables() if str(table.title).startswith(title))
-    rows = [[_plain(column.header) for column in found.columns], ["---"] * len(found.columns)]
-    for first, *others in zip(*(column.cells for column in found.columns), strict=True):
-        name = _plain(first) if "," in str(first) else f"`{first}`"
-        rows.append([name, *map(_plain, others)])
+    found = next(table for table in listing.LISTINGS.values() if table.title.startswith(title))
+    rows = [[_plain(column) for column in found.columns], ["---"] * len(found.columns)]
+    for first, *others in found.rows():
+        rows.append([f"`{first}`" if found.named else _plain(first), *map(_plain, others)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _plain(cell: object) -> str:
+def _plain(cell: str) -> str:
     """A cell's text without what Markdown would take for a column or for attributes."""
-    return str(cell).replace("|", r"\|").replace("{", "&#123;")
+    return cell.replace("|", r"\|").replace("{", "&#123;")
 
 
 def command_help(program: str) -> str:

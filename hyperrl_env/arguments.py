@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 import numpy as np
+
+_SUGGESTIONS = 3
 
 
 def check_at_least(name: str, value: object, least: int, what: str = "") -> None:
@@ -22,25 +25,26 @@ def check_bool(name: str, value: object) -> None:
         raise ValueError(f"{name} must be True or False, not {value!r}.")
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether the value is a real number, of Python or NumPy; truth values are none."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def check_number(name: str, value: object) -> None:
     """Raises ValueError where the value is no number."""
-    if not _is_number(value):
+    if not is_number(value):
         raise ValueError(f"{name} must be a number, not {value!r}.")
 
 
 def check_fraction(name: str, value: object, *, above_0: bool = False) -> None:
     """Raises ValueError where the value is no number in [0, 1], or in (0, 1]."""
-    if not _is_number(value) or not 0 <= value <= 1 or (above_0 and value == 0):
+    if not is_number(value) or not 0 <= value <= 1 or (above_0 and value == 0):
         raise ValueError(f"{name} must be a number in {'(' if above_0 else '['}0, 1], not {value!r}.")
 
 
 def check_positive(name: str, value: object) -> None:
     """Raises ValueError where the value is no finite number above 0."""
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, not {value!r}.")
 
 
@@ -54,6 +58,42 @@ def check_keywords(name: str, value: object) -> None:
     """Raises ValueError where the value does not map keywords to values."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{name} must map keywords to values, not be {value!r}.")
+
+
+def unknown(what: str, name: object, valid: Iterable[str]) -> str:
+    """The message for a name that is none of the valid ones.
+
+    Example:
+        >>> unknown("agent", "egpt", ["epgt", "random"])
+        "Unknown agent 'egpt'. Did you mean 'epgt'? Valid agents: epgt, random."
+    """
+    names = list(valid)
+    return f"Unknown {what} {name!r}.{suggestion(name, names)} Valid {what}s: {', '.join(names) or 'none'}."
+
+
+def suggestion(
+    name: object, known: Iterable[str], aliases: Mapping[str, str] | None = None, cutoff: float = 0.7
+) -> str:
+    """A question that names what was probably meant; empty if nothing comes close.
+
+    Names that contain `name` come before those that are spelled like it, whatever the case.
+
+    Args:
+        name: What was given.
+        known: The valid names.
+        aliases: Other spellings, and the valid name that each stands for.
+        cutoff: How alike two spellings must be, from 0 to 1 (equal).
+
+    Example:
+        >>> suggestion("clip", ["learning_rate", "clip_range"])
+        " Did you mean 'clip_range'?"
+    """
+    given, names = str(name).lower(), {item: item for item in known}
+    meant = {spelling.lower(): item for spelling, item in {**(aliases or {}), **names}.items()}
+    close = [spelling for spelling in meant if len(given) > 2 and given in spelling]
+    close = close or get_close_matches(given, meant, n=_SUGGESTIONS, cutoff=cutoff)
+    questions = list(dict.fromkeys(repr(meant[spelling]) for spelling in close))[:_SUGGESTIONS]
+    return f" Did you mean {' or '.join(questions)}?" if questions else ""
 
 
 # Of SB3's constructor arguments those that it does not check itself before it is too late, beside the

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -19,13 +19,12 @@ from hyperrl_env.arguments import check_at_least, check_bool, check_keywords, ch
 from hyperrl_env.checkpoint import CheckpointError, State, copied, read_checkpoint, write_checkpoint
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, HyperReward, get_hyper_reward
 from hyperrl_env.hyper_state import HyperStateProjector
-from hyperrl_env.hyperparameters import Hyperparameter
 from hyperrl_env.identity import described, differences
 from hyperrl_env.inner_envs import VecBackend
 from hyperrl_env.inner_run import InnerEnvError, InnerRun, RunConfig
 from hyperrl_env.learners import InnerLearner, learner_class
 from hyperrl_env.rendering import Renderer, make_renderer
-from hyperrl_env.search_space import ActionMode, BoundSearchSpace, SearchSpace, get_search_space
+from hyperrl_env.search_space import ActionMode, BoundSearchSpace, Offered, SearchSpace, get_search_space
 from hyperrl_env.tasks import TASKS, get_settings
 
 Decision = Literal["update", "epoch", "phase"]
@@ -175,7 +174,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         env_fn: A callable that returns a new inner environment at each call, instead of `env_id`.
         env_kwargs: Keyword arguments of the inner environment.
         total_env_steps: Budget of a run in inner environment steps. Default: the task's.
-        search_space: A preset's name, hyperparameter names, or a `SearchSpace`. Default: the task's.
+        search_space: A preset's name, hyperparameter names, a mapping of names to values (or to further
+            arguments of `Hyperparameter`), or a `SearchSpace`. Default: the task's.
         action_mode: "discrete", "multi_discrete" or "box".
         decision: "update": one action per policy update. "epoch", "phase": the action is held.
         learning_episode_phases: Update phases per learning episode; None: the whole run.
@@ -187,8 +187,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             their running mean and spread. Default: the task's.
         vec_backend: "gymnasium": the inner environments are Gymnasium's, stepped one after the other.
             "envpool": EnvPool's simulators of the same environments, in C++ and stepped together; an
-            extra, `pip install "hyperrl[envpool]"`. The same seed gives other episodes there. They run
-            on as many threads as Torch does (`torch.set_num_threads`), to the same results.
+            extra, `envpool`. The same seed gives other episodes there. They run on as many threads as
+            Torch does (`torch.set_num_threads`), to the same results.
         learner_kwargs: SB3's constructor arguments, merged over the task's settings; they mean
             what they mean in SB3 (a float learning rate stays constant).
         backend: "eager": SB3's own arithmetic, to the bit. "compiled": the same updates written out,
@@ -231,7 +231,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         env_fn: Callable[..., gym.Env[Any, Any]] | None = None,
         env_kwargs: Mapping[str, Any] | None = None,
         total_env_steps: int | None = None,
-        search_space: str | Iterable[Hyperparameter | str] | SearchSpace | None = None,
+        search_space: str | Offered | SearchSpace | None = None,
         action_mode: ActionMode = "discrete",
         decision: Decision = "update",
         learning_episode_phases: int | None = 1,

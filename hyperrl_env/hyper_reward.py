@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hyperrl_env.arguments import unknown
 from hyperrl_env.scan import discounted_sums
 
 
@@ -120,7 +121,5 @@ def get_hyper_reward(hyper_reward: str | HyperReward) -> HyperReward:
     if callable(hyper_reward):
         return hyper_reward
     if not isinstance(hyper_reward, str) or hyper_reward not in HYPER_REWARDS:
-        raise ValueError(
-            f"Unknown hyper_reward {hyper_reward!r}: give a callable or one of {list(HYPER_REWARDS)}."
-        )
+        raise ValueError(f"{unknown('hyper_reward', hyper_reward, HYPER_REWARDS)} Or give a callable.")
     return HYPER_REWARDS[hyper_reward]

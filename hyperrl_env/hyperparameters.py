@@ -8,11 +8,11 @@ value. An *absolute* one offers the values themselves.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Literal
 
-import numpy as np
+from hyperrl_env.arguments import check_at_least, is_number, unknown
 
 Scale = Literal["linear", "log"]
 
@@ -52,7 +52,7 @@ class Definition:
 
     def check(self, name: str, value: object) -> None:
         """Raises ValueError, in the hyperparameter's name, where the value is not in its domain."""
-        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        if not is_number(value):
             raise ValueError(f"{name} must be a number in {self.domain}, not {value!r}.")
         if not self.allows(float(value)) or (self.integer and value != int(value)):
             raise ValueError(f"{name}={value:g} is outside its domain: {self.domain}.")
@@ -146,8 +146,8 @@ def definition(name: str) -> Definition:
     Raises:
         ValueError: For an unknown name; the message lists those that exist.
     """
-    if name not in DEFINITIONS:
-        raise ValueError(f"Unknown hyperparameter {name!r}: known are {', '.join(sorted(DEFINITIONS))}.")
+    if not isinstance(name, str) or name not in DEFINITIONS:
+        raise ValueError(unknown("hyperparameter", name, DEFINITIONS))
     return DEFINITIONS[name]
 
 
@@ -224,11 +224,12 @@ class Hyperparameter:
         if is_range:
             self._check_range()
         if self.values is not None:
-            object.__setattr__(self, "values", _sorted_unique(self.name, self.values))
+            object.__setattr__(self, "values", _sorted_unique(f"{self.name}: values", self.values))
             for value in self.bins:
                 self.check(value)
         if self.multipliers is not None:
-            object.__setattr__(self, "multipliers", _sorted_unique(self.name, self.multipliers))
+            multipliers = _sorted_unique(f"{self.name}: multipliers", self.multipliers)
+            object.__setattr__(self, "multipliers", multipliers)
             if not all(0 < m < math.inf for m in self.bins):
                 raise ValueError(
                     f"{self.name}: multipliers must be positive and finite, not {self.multipliers}."
@@ -241,12 +242,13 @@ class Hyperparameter:
             raise ValueError(f"{self.name}: a log scale needs positive values, not {min(self.bins):g}.")
 
     def _check_range(self) -> None:
-        if self.low is None or self.high is None or not self.low < self.high:
+        if self.low is None or self.high is None:
             raise ValueError(f"{self.name}: a range needs low < high, not low={self.low}, high={self.high}.")
-        if self.n_bins < 2:
-            raise ValueError(f"{self.name}: n_bins must be at least 2, not {self.n_bins}.")
         self.check(self.low)
         self.check(self.high)
+        if not self.low < self.high:
+            raise ValueError(f"{self.name}: a range needs low < high, not low={self.low}, high={self.high}.")
+        check_at_least(f"{self.name}: n_bins", self.n_bins, 2)
         if self.box_scale == "log" and self.low <= 0:
             raise ValueError(f"{self.name}: a range on a log scale needs low > 0, not {self.low:g}.")
 
@@ -288,11 +290,43 @@ class Hyperparameter:
         definition(self.name).check(self.name, value)
 
 
-def _sorted_unique(name: str, values: Sequence[float]) -> tuple[float, ...]:
-    unique = tuple(sorted({float(v) for v in values}))
-    if not unique:
-        raise ValueError(f"{name}: give at least one value.")
-    return unique
+def _sorted_unique(name: str, values: object) -> tuple[float, ...]:
+    numbers = list(values) if isinstance(values, Iterable) and not isinstance(values, str | Mapping) else []
+    if not numbers or not all(is_number(number) for number in numbers):
+        raise ValueError(f"{name} must be a list of at least one number, not {values!r}.")
+    return tuple(sorted({float(number) for number in numbers}))
+
+
+_ARGUMENTS = tuple(item.name for item in fields(Hyperparameter) if item.name != "name")
+
+
+def as_hyperparameter(item: object) -> Hyperparameter:
+    """A hyperparameter from itself, its name, or a mapping of its arguments (its form in JSON)."""
+    if isinstance(item, Hyperparameter):
+        return item
+    if isinstance(item, str):
+        return Hyperparameter(item)
+    if not isinstance(item, Mapping) or "name" not in item:
+        raise ValueError(
+            "A search space lists names of hyperparameters, Hyperparameter objects, or mappings with a "
+            f"'name' and what is offered; {item!r} is none of them."
+        )
+    return offered(item["name"], {key: value for key, value in item.items() if key != "name"})
+
+
+def offered(name: str, offer: object) -> Hyperparameter:
+    """A hyperparameter from its name and what is offered: a list of values, or further arguments."""
+    if isinstance(offer, Mapping):
+        for key in offer:
+            if key not in _ARGUMENTS:
+                raise ValueError(f"{name}: {unknown('argument', key, _ARGUMENTS)}")
+        return Hyperparameter(name, **offer)
+    if isinstance(offer, str) or not isinstance(offer, Iterable):
+        raise ValueError(
+            f"{name}: give a list of values, as [1e-4, 1e-3], or arguments of a Hyperparameter, as "
+            f'{{"multipliers": [0.5, 1, 2]}}, not {offer!r}.'
+        )
+    return Hyperparameter(name, values=tuple(offer))
 
 
 def levels(q: int, s: float) -> tuple[float, ...]:

@@ -23,6 +23,7 @@ _EXTRAS = {
     "gymnasium.envs.classic_control": "classic-control",
     "gymnasium.envs.toy_text": "toy-text",
 }
+_OWN_EXTRAS = ("atari", "box2d", "envpool")
 
 
 def make_inner_envs(
@@ -95,15 +96,26 @@ def _is_atari(env: str | Callable[..., Any]) -> bool:
 
 
 def _missing_extra(env: str | Callable[..., Any], error: Exception) -> str:
+    # Gymnasium's own words advise another way of installing.
+    missing = error.__cause__ or error
+    what, extra = repr(env), _extra(env)
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "envpool":
-        return (
-            f'vec_backend "envpool" needs an extra: pip install "hyperrl[envpool]" (not installed: {error})'
-        )
+        what, extra = "vec_backend='envpool'", "envpool"
+    if extra is None:
+        return f"The inner environment needs a package that is not installed: {missing}"
+    if extra in _OWN_EXTRAS:
+        where, packages = "in a checkout of Hyper-RL, ", f"--constraint constraints.txt '.[{extra}]'"
+    else:
+        where, packages = "", f"'gymnasium[{extra}]'"
+    return f"{what} needs an extra: {where}run `python -m pip install {packages}` (missing: {missing})"
+
+
+def _extra(env: str | Callable[..., Any]) -> str | None:
+    """The extra that brings the packages of an environment; None: it is not known."""
     if _is_atari(env):
-        return f'{env!r} needs an extra: pip install "hyperrl[atari]" (not installed: {error})'
-    if isinstance(env, str):
-        entry_point = gym.spec(env).entry_point
-        for module, extra in _EXTRAS.items():
-            if isinstance(entry_point, str) and entry_point.startswith(module):
-                return f'{env!r} needs an extra: pip install "gymnasium[{extra}]" (not installed: {error})'
-    return f"The inner environment needs a package that is not installed: {error}"
+        return "atari"
+    id_ = env.rpartition(":")[2] if isinstance(env, str) else None
+    entry_point = next((s.entry_point for s in gym.registry.values() if id_ in (s.id, s.name)), None)
+    if not isinstance(entry_point, str):
+        return None
+    return next((extra for module, extra in _EXTRAS.items() if entry_point.startswith(module)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -12,32 +12,56 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
-from hyperrl_env.hyperparameters import Hyperparameter, Scale, definition, fraction_of, interpolate, levels
+from hyperrl_env.arguments import suggestion, unknown
+from hyperrl_env.hyperparameters import (
+    Hyperparameter,
+    Scale,
+    as_hyperparameter,
+    definition,
+    fraction_of,
+    interpolate,
+    levels,
+    offered,
+)
 
 ActionMode = Literal["discrete", "multi_discrete", "box"]
+# What makes a search space, beside the name of a preset.
+Offered = (
+    Iterable[Hyperparameter | str | Mapping[str, Any]] | Mapping[str, Sequence[float] | Mapping[str, Any]]
+)
+
+_FORMS = "a list of hyperparameters, or a mapping of their names to values"
 
 
 class SearchSpace:
     """The hyperparameters that a hyper-action chooses together.
 
     Args:
-        hyperparameters: `Hyperparameter` objects, or names, which stand for their standard bins.
+        hyperparameters: `Hyperparameter` objects or names, which stand for their standard bins; or a
+            mapping of names to what is offered: a list of values, or the further arguments of a
+            `Hyperparameter` (`{}`: its standard bins).
 
     Attributes:
         hyperparameters: The `Hyperparameter` objects, in the order of the action's components.
 
     Raises:
-        ValueError: None given, one given twice, or an unknown name.
+        ValueError: None given, one given twice, an unknown name, or impossible values.
 
     Example:
         >>> SearchSpace(["clip_range", Hyperparameter("learning_rate", multipliers=(0.1, 1, 10))])
         SearchSpace(clip_range: (0.1, 0.2, 0.3, 0.4, 0.5), learning_rate: (0.1, 1.0, 10.0))
+        >>> SearchSpace({"learning_rate": [1e-4, 1e-3], "gamma": {"low": 0.9, "high": 1, "n_bins": 3}})
+        SearchSpace(learning_rate: (0.0001, 0.001), gamma: (0.9, 0.95, 1.0))
     """
 
-    def __init__(self, hyperparameters: Iterable[Hyperparameter | str]) -> None:
-        self.hyperparameters = tuple(
-            Hyperparameter(item) if isinstance(item, str) else item for item in hyperparameters
-        )
+    def __init__(self, hyperparameters: Offered) -> None:
+        if isinstance(hyperparameters, Mapping):
+            self.hyperparameters = tuple(offered(name, offer) for name, offer in hyperparameters.items())
+        # The order of a set, and so the meaning of an action, changes from process to process.
+        elif isinstance(hyperparameters, str | Set) or not isinstance(hyperparameters, Iterable):
+            raise ValueError(f"A search space needs {_FORMS}, not {hyperparameters!r}.")
+        else:
+            self.hyperparameters = tuple(as_hyperparameter(item) for item in hyperparameters)
         if not self.hyperparameters:
             raise ValueError("A search space needs at least one hyperparameter.")
         if len(set(self.names)) < len(self.names):
@@ -247,8 +271,12 @@ class BoundSearchSpace(SearchSpace):
         Raises:
             ValueError: A hyperparameter that is not in the space, or a value that is not offered.
         """
-        if unknown := set(values) - set(self.names):
-            raise ValueError(f"{sorted(unknown)} are not in this search space, which has {list(self.names)}.")
+        for name in values:
+            if name not in self.names:
+                names = ", ".join(self.names)
+                raise ValueError(
+                    f"{name!r} is not in this search space.{suggestion(name, self.names)} It has {names}."
+                )
         now = {**self._defaults, **(defaults or {})}
         chosen = []
         for c in self._choices:
@@ -323,19 +351,17 @@ PRESETS: Mapping[str, SearchSpace] = {
 }
 
 
-def get_search_space(search_space: str | Iterable[Hyperparameter | str] | SearchSpace) -> SearchSpace:
-    """A preset by name, a space of the named hyperparameters, or the space itself.
+def get_search_space(search_space: str | Offered | SearchSpace) -> SearchSpace:
+    """A preset by name, a space of the hyperparameters that `SearchSpace` takes, or the space itself.
 
     Raises:
-        ValueError: For an unknown preset or hyperparameter; the message lists those that exist.
+        ValueError: An unknown preset or hyperparameter (the message lists those that exist), or what
+            `SearchSpace` raises.
     """
     if isinstance(search_space, SearchSpace):
         return search_space
     if isinstance(search_space, str):
         if search_space not in PRESETS:
-            raise ValueError(
-                f"Unknown search_space preset {search_space!r}: give one of {list(PRESETS)}, "
-                "a list of hyperparameter names, or a SearchSpace."
-            )
+            raise ValueError(f"{unknown('search_space preset', search_space, PRESETS)} Or give {_FORMS}.")
         return PRESETS[search_space]
     return SearchSpace(search_space)

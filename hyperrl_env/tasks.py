@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from stable_baselines3.common.utils import LinearSchedule
 
+from hyperrl_env.arguments import suggestion
 from hyperrl_env.atari import game_names
 from hyperrl_env.search_space import SearchSpace, get_search_space
 
@@ -277,7 +278,7 @@ def get_settings(algorithm: str, task: str | None) -> Settings:
     if task not in TASKS:
         names = [name for name, known in TASKS.items() if known.family != "atari"]
         raise ValueError(
-            f"Unknown task {task!r}: give one of {names}, an Atari game by its name in ale-py (as 'Pong'), "
-            "or none and an env_id."
+            f"Unknown task {task!r}.{suggestion(task, TASKS)} Valid tasks: {', '.join(names)}, every Atari "
+            "game by its name in ale-py (as 'Pong'), or None with an env_id."
         )
     return SETTINGS[algorithm, task]

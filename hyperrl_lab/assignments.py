@@ -10,11 +10,13 @@ from typing import Any
 
 import agents
 from hyperrl_env import HyperRLEnv
+from hyperrl_env.arguments import suggestion
 from hyperrl_env.learners import learner_class
 from hyperrl_lab.ids import id_kwargs
+from hyperrl_lab.importing import load_agent
 
-# The id gives the first two, an option of its own the third; a callable has no written form.
-_NOT_OF_ENV = ("self", "algorithm", "task", "total_env_steps", "env_fn")
+# The id gives the first two, an option of its own the third.
+_NOT_OF_ENV = ("self", "algorithm", "task", "total_env_steps")
 # The environment gives these.
 _NOT_OF_LEARNER = ("self", "env", "seed", "device", "_init_setup_model")
 _OPTIONS = {"seed": "--seed", "total_env_steps": "--total-env-steps", "agent": "--agent", "id": "ID"}
@@ -49,15 +51,19 @@ class Known:
 def known_keywords(id_: str, agent: str) -> dict[str, Known]:
     """What can be set, by "env", "agent" and "learner", in the order in which they are looked up.
 
+    Args:
+        id_: The environment's id.
+        agent: The agent's name or import path.
+
     Raises:
-        ValueError: Unknown id or agent; the message says what exists.
+        ValueError: Unknown id or agent (the message says what exists), or an agent's import path that
+            names none.
     """
     learner = learner_class(id_kwargs(id_).get("algorithm", "PPO"), "auto")
-    agent_names = tuple(agents.keywords(agent))
-    agent_parameters = signature(agents.AGENTS[agent]).parameters.values()
+    factory = load_agent(agent)
     return {
         "env": Known(_parameters(HyperRLEnv, _NOT_OF_ENV)),
-        "agent": Known(agent_names, any(p.kind is p.VAR_KEYWORD for p in agent_parameters)),
+        "agent": Known(tuple(agents.keywords(factory)), agents.takes_any_keyword(factory)),
         "learner": Known(_parameters(learner, _NOT_OF_LEARNER)),
     }
 
@@ -73,7 +79,7 @@ def parse_assignments(assignments: Iterable[str], known: Mapping[str, Known]) ->
         known: What `known_keywords` returned.
 
     Raises:
-        ValueError: A pair without "=", or a key that nobody knows; the message lists all.
+        ValueError: A pair without "=", or an unknown key; the message lists all.
     """
     keywords = Keywords()
     for assignment in assignments:
@@ -114,7 +120,9 @@ def _owner(key: str, known: Mapping[str, Known]) -> tuple[str, str]:
         f"{owner}: {', '.join(keywords.names) or 'none'}{' and more' * keywords.open}"
         for owner, keywords in known.items()
     )
-    raise ValueError(f"Nothing is called {key!r}. There are, of {listed}.")
+    full_names = [f"{owner}.{name}" for owner, keywords in known.items() for name in keywords.names]
+    names = full_names if dot else [full_name.partition(".")[2] for full_name in full_names]
+    raise ValueError(f"Unknown key {key!r}.{suggestion(key, names)} Valid keys: {listed}.")
 
 
 def _value(text: str) -> Any:

@@ -1,5 +1,7 @@
 """The command line: `hyperrl train`, `hyperrl resume` and `hyperrl list`.
 
+What the user has written in the working folder can be named by its import path.
+
 Each subcommand is a function of the parsed arguments that returns the exit code: 0, 1 where the run
 failed, 2 for an error of the user's (either in one line on stderr), 130 after Ctrl-C, 143 after SIGTERM.
 """
@@ -7,8 +9,12 @@ failed, 2 for an error of the user's (either in one line on stderr), 130 after C
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +22,13 @@ import gymnasium as gym
 from rich.console import Console
 
 from hyperrl_env import CheckpointError, InnerEnvError
+from hyperrl_env.arguments import unknown
 from hyperrl_lab.assignments import known_keywords, parse_assignments
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config, versions
 from hyperrl_lab.display import Display
 from hyperrl_lab.ids import resolve_id
 from hyperrl_lab.interrupt import Interrupt
-from hyperrl_lab.listing import tables
+from hyperrl_lab.listing import LISTINGS, overview
 from hyperrl_lab.run import CHECKPOINT_MINUTES, TrainingRun, outcome
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -29,6 +36,8 @@ FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 _SIGNALLED = 128
 # Tables and results that go to a file or a pipe are not to be folded at 80 columns.
 _PIPE_WIDTH = 240
+# Of a number of steps; 1e999999999 written out would fill the memory.
+_MOST_DIGITS = 18
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,20 +51,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     console = Console(highlight=False)
-    if not console.is_terminal:
+    if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(highlight=False, width=_PIPE_WIDTH)
     command: Callable[[argparse.Namespace, Console], int] = arguments.command
     try:
-        return command(arguments, console)
+        with _importable_working_folder():
+            return command(arguments, console)
     except KeyboardInterrupt:
         _complain("stopped at once; nothing more was written", "interrupted")
         return INTERRUPTED
+
+
+@contextmanager
+def _importable_working_folder() -> Iterator[None]:
+    """Python's path with the working folder last, where it can hide no installed package."""
+    if "" in sys.path:
+        yield
+        return
+    sys.path.append("")
+    try:
+        yield
+    finally:
+        sys.path.remove("")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hyperrl", description="Trains a policy while a hyper-agent chooses the hyperparameters."
     )
+    parser.add_argument("--version", action="version", version=f"hyperrl {versions().get('hyperrl', '?')}")
     subcommands = parser.add_subparsers(required=True, metavar="command")
     _add_train(subcommands)
     resume = subcommands.add_parser(
@@ -67,11 +91,21 @@ def _parser() -> argparse.ArgumentParser:
     resume.set_defaults(command=_resume)
     resume.add_argument("folder", type=Path, metavar="DIR", help="folder of the run")
     _add_checkpoint_minutes(resume)
+    _add_list(subcommands)
+    return parser
+
+
+def _add_list(subcommands: Any) -> None:
     listing = subcommands.add_parser(
-        "list", help="show ids, tasks, agents, hyperparameters, presets and hyper-rewards"
+        "list",
+        help="show ids, tasks, agents, hyperparameters, presets and hyper-rewards",
+        description="Shows what there is: one table, or without WHAT the names of the tables.",
     )
     listing.set_defaults(command=_list)
-    return parser
+    listing.add_argument("what", nargs="?", metavar="WHAT", help=", ".join(LISTINGS))
+    listing.add_argument(
+        "filter", nargs="?", default="", metavar="FILTER", help="show only rows that contain this text"
+    )
 
 
 def _add_train(subcommands: Any) -> None:
@@ -79,17 +113,23 @@ def _add_train(subcommands: Any) -> None:
     train.set_defaults(command=_train)
     train.add_argument("id", nargs="?", metavar="ID", help="environment, as HyperRL-PPO-HalfCheetah-v0")
     # No defaults here: an option that was not given must be told from one that was.
-    train.add_argument("--agent", help="hyper-agent (default: epgt)")
+    train.add_argument(
+        "--agent", help="hyper-agent (default: epgt), or the import path of your own, as my_module:MyAgent"
+    )
     train.add_argument("--seed", type=int, help="seed of the inner run and of the agent (default: 0)")
     train.add_argument(
-        "--total-env-steps", type=int, metavar="N", help="budget of the run (default: the task's)"
+        "--total-env-steps",
+        type=_whole_number,
+        metavar="N",
+        help="budget of the run, as 100000 or 1e5 (default: the task's)",
     )
     train.add_argument(
         "--set",
         action="append",
         metavar="KEY=VALUE",
         help="a keyword of the environment, the agent or the inner learner, looked up in this order; "
-        "env.KEY, agent.KEY, learner.KEY say which; VALUE is JSON or a string; may be repeated",
+        "env.KEY, agent.KEY, learner.KEY say which; VALUE is JSON or a string (of env_fn and hyper_reward "
+        "also an import path, as my_module:my_function); may be repeated",
     )
     train.add_argument("--threads", type=int, metavar="N", help="of Torch and EnvPool (default: 1)")
     train.add_argument(
@@ -103,6 +143,15 @@ def _add_train(subcommands: Any) -> None:
         "--out", type=Path, metavar="DIR", help="folder of the results (default: runs/ID-AGENT-SEED-TIME)"
     )
     _add_checkpoint_minutes(train)
+
+
+def _whole_number(text: str) -> int:
+    """A whole number, in scientific notation too."""
+    with suppress(InvalidOperation):
+        number = Decimal(text)
+        if number.is_finite() and abs(number.adjusted()) < _MOST_DIGITS and number == int(number):
+            return int(number)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, as 100000 or 1e5")
 
 
 def _add_checkpoint_minutes(parser: argparse.ArgumentParser) -> None:
@@ -204,7 +253,7 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         _point_out_versions(made_with)
         return config
     if arguments.id is None:
-        raise ValueError("Give the ID of an environment (`hyperrl list` shows all), or --config.")
+        raise ValueError("Give the ID of an environment (`hyperrl list ids` shows all), or --config.")
     agent = "epgt" if arguments.agent is None else arguments.agent
     keywords = parse_assignments(arguments.set or (), known_keywords(arguments.id, agent))
     return RunConfig(
@@ -227,9 +276,18 @@ def _point_out_versions(made_with: Mapping[str, str]) -> None:
 
 
 def _list(arguments: argparse.Namespace, console: Console) -> int:
-    for table in tables():
-        console.print(table)
-        console.print()
+    what, contains = arguments.what, arguments.filter
+    if what is None:
+        console.print(overview())
+        return 0
+    if what not in LISTINGS:
+        _complain(unknown("list", what, LISTINGS))
+        return USER_ERROR
+    table = LISTINGS[what].table(contains)
+    if not table.row_count:
+        _complain(f"Nothing in `hyperrl list {what}` contains {contains!r}.")
+        return USER_ERROR
+    console.print(table)
     return 0
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hyperrl_env.arguments import unknown
 from hyperrl_env.files import write_text
 
 CONFIG_FILE = "config.json"
@@ -36,10 +37,11 @@ class RunConfig:
 
     Attributes:
         id: The environment's id.
-        agent: The hyper-agent's name.
+        agent: The hyper-agent's name, or the import path (`my_module:MyAgent`) of one of your own.
         seed: Seeds the inner run and the agent, in [0, 2**32).
         total_env_steps: Budget in inner environment steps. None: the task's.
-        env_kwargs: Constructor keywords of the environment, beside the budget.
+        env_kwargs: Constructor keywords of the environment, beside the budget; `env_fn`, and a
+            `hyper_reward` of your own, by their import paths.
         agent_kwargs: Constructor keywords of the agent.
         threads: Torch's threads, whose number decides the order of sums, and EnvPool's.
         log_interval: Update phases per line of `progress.csv`. None: 1, or so many that a run of
@@ -120,8 +122,9 @@ def read_config(path: Path) -> tuple[RunConfig, dict[str, str]]:
     if not isinstance(content, dict) or not isinstance(content.get("run"), dict):
         raise ValueError(f"{path} is not the configuration of a run: it has no object 'run'.")
     run, known = content["run"], [item.name for item in fields(RunConfig)]
-    if unknown := sorted(set(run) - set(known)):
-        raise ValueError(f"{path}: unknown {unknown}; known are {known}.")
+    for key in run:
+        if key not in known:
+            raise ValueError(f"{path}: {unknown('key', key, known)}")
     if missing := [name for name in known if name not in run]:
         raise ValueError(f"{path}: {missing} are missing.")
     made_with = content.get("versions", {})

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
-from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
 from hyperrl_env import TASKS, HyperRLEnv, env_ids
+from hyperrl_env.arguments import suggestion
+from hyperrl_lab.importing import load_module
+
+# All ids begin alike.
+_ALIKE = 0.78
 
 
 def resolve_id(name: str) -> str:
@@ -20,7 +23,7 @@ def resolve_id(name: str) -> str:
         name: As for `gymnasium.make`: `id` or `module:id`, which imports the module first.
 
     Raises:
-        ValueError: No such id, or not that of a Hyper-RL; the message says which ones come close.
+        ValueError: No such id, or not that of a Hyper-RL; the message says what was probably meant.
     """
     module, colon, _ = name.rpartition(":")
     return module + colon + get_spec(name).id
@@ -43,29 +46,27 @@ def get_spec(name: str) -> gym.envs.registration.EnvSpec:
     """
     module, _, id_ = name.rpartition(":")
     if module:
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise ValueError(f"{name!r}: {error}.") from error
+        load_module(module)
     # Gymnasium resolves unversioned names when it makes an environment, not when it looks one up.
     versions = [spec for known, spec in gym.registry.items() if known.rpartition("-v")[0] == id_]
     spec = gym.registry.get(id_) or max(versions, key=lambda spec: spec.version or 0, default=None)
     if spec is None:
-        raise ValueError(f"There is no {name!r}: {_hint(name)}")
+        raise ValueError(f"Unknown id {name!r}.{_suggestion(id_)} `hyperrl list ids` shows all.")
     creator: Any = spec.entry_point
     if isinstance(creator, str):
         creator = load_env_creator(creator)
     if not (isinstance(creator, type) and issubclass(creator, HyperRLEnv)):
-        raise ValueError(f"{name!r} is no Hyper-RL, but may be the inner environment of one: {_hint(name)}")
+        module_and_id = f"{module}:{spec.id}" if module else spec.id
+        tuned = f"HyperRL-PPO-{spec.name}-v0 (tuned settings) or " if spec.name in TASKS else ""
+        raise ValueError(
+            f"{name!r} is not a Hyper-RL environment. To train on it: {tuned}"
+            f"HyperRL-PPO-v0 --set env_id={module_and_id}."
+        )
     return spec
 
 
-def _hint(name: str) -> str:
-    ids = env_ids()
-    by_name = {id_.rpartition("-v")[0].lower(): id_ for id_ in ids}
-    close = get_close_matches(re.sub(r"-v\d+$", "", name).lower(), by_name, n=3, cutoff=0.78)
-    if close:
-        return f"did you mean {' or '.join(by_name[match] for match in close)}? `hyperrl list` shows all."
-    atari = {f"-{name}-v0" for name, task in TASKS.items() if task.family == "atari"}
-    others = [id_ for id_ in ids if not id_.endswith(tuple(atari))]
-    return f"there are {', '.join(others)}, and the same for every Atari game (`hyperrl list`)."
+def _suggestion(id_: str) -> str:
+    """The ids that were probably meant: named so, or for a task that is."""
+    aliases = {known.removesuffix("-v0"): known for known in env_ids()}
+    aliases |= {name: f"HyperRL-PPO-{name}-v0" for name in TASKS}
+    return suggestion(re.sub(r"-v\d+$", "", id_), (), aliases, cutoff=_ALIKE)

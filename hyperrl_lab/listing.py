@@ -1,75 +1,144 @@
-"""What there is: ids, tasks, agents, hyperparameters, presets and hyper-rewards as tables."""
+"""What there is: ids, games, settings, agents, hyperparameters, presets and hyper-rewards as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from inspect import Parameter, getdoc
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from stable_baselines3.common.utils import LinearSchedule
 
 import agents
-from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, SETTINGS, TASKS, Hyperparameter, SearchSpace
+from hyperrl_env import (
+    DEFINITIONS,
+    HYPER_REWARDS,
+    PRESETS,
+    SETTINGS,
+    TASKS,
+    Hyperparameter,
+    SearchSpace,
+)
 from hyperrl_env.learners import LEARNERS
 from hyperrl_env.tasks import GENERIC_SETTINGS, Settings
 
-
-def tables() -> Iterator[Table]:
-    """All tables, in the order in which a newcomer needs them."""
-    yield _ids()
-    yield _games()
-    yield _settings()
-    yield _agents()
-    yield _hyperparameters()
-    yield _presets()
-    yield _hyper_rewards()
+Row = tuple[str, ...]
 
 
-def _ids() -> Table:
-    columns = ("id", "inner environment", "env steps", "envs", "normalised", "search space", "source")
-    table = _table("Environments", *columns)
+@dataclass(frozen=True)
+class Listing:
+    """One table.
+
+    Attributes:
+        title: Its title.
+        columns: The columns' headers.
+        rows: Its rows, of which the first cell is a name where `named`.
+        details: The rows to search instead of `rows`, where those put many names into one.
+        named: Whether the first column holds names that can be typed, which stay in one piece.
+    """
+
+    title: str
+    columns: Row
+    rows: Callable[[], Iterator[Row]]
+    details: Callable[[], Iterator[Row]] | None = None
+    named: bool = True
+
+    def table(self, contains: str = "") -> Table:
+        """The table, or its rows in which some cell contains a text, whatever the case."""
+        source = self.details if contains and self.details else self.rows
+        rows = [row for row in source() if any(contains.lower() in cell.lower() for cell in row)]
+        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+        table.padding = (0, 1, 0, 0)
+        for number, header in enumerate(self.columns):
+            words = " ".join([header, *(row[number] for row in rows)]).split()
+            name = number == 0 and self.named
+            table.add_column(
+                header,
+                no_wrap=name,
+                style="cyan" if name else None,
+                overflow="fold",
+                # Words stay in one piece.
+                min_width=max(map(len, words)),
+            )
+        for row in rows:
+            table.add_row(*row)
+        return table
+
+
+def overview() -> Table:
+    """The commands that show the tables."""
+
+    def rows() -> Iterator[Row]:
+        for name, listing in LISTINGS.items():
+            yield f"hyperrl list {name}", listing.title
+
+    table = Listing("What there is", ("command", "shows"), rows).table()
+    table.caption = "`hyperrl list ids cheetah` shows only the rows that contain a text."
+    table.caption_justify = "left"
+    return table
+
+
+def _id_row(id_: str, inner: str, settings: Settings) -> Row:
+    return id_, inner, f"{settings.total_env_steps:,}"
+
+
+def _generic_ids() -> Iterator[Row]:
     for algorithm, settings in GENERIC_SETTINGS.items():
-        _add_id(table, f"HyperRL-{algorithm}-v0", "yours: env_id", settings)
+        yield _id_row(f"HyperRL-{algorithm}-v0", "yours: env_id, env_fn", settings)
+
+
+def _ids() -> Iterator[Row]:
+    """Every id; those of games are one row per algorithm."""
+    yield from _generic_ids()
     games: dict[str, Settings] = {}
     for (algorithm, task), settings in SETTINGS.items():
         if settings.family == "atari":
             games[algorithm] = settings
         else:
-            _add_id(table, f"HyperRL-{algorithm}-{task}-v0", TASKS[task].env_id, settings)
+            yield _id_row(f"HyperRL-{algorithm}-{task}-v0", TASKS[task].env_id, settings)
     for algorithm, settings in games.items():
-        _add_id(table, f"HyperRL-{algorithm}-{{Game}}-v0", "ALE/{Game}-v5", settings)
-    return table
+        yield _id_row(f"HyperRL-{algorithm}-{{Game}}-v0", "ALE/{Game}-v5", settings)
 
 
-def _games() -> Table:
-    table = Table("every {Game}", title="Atari", title_justify="left")
-    table.add_row(", ".join(name for name, task in TASKS.items() if task.family == "atari"))
-    return table
-
-
-def _add_id(table: Table, id_: str, inner: str, settings: Settings) -> None:
-    table.add_row(
-        id_,
-        inner,
-        f"{settings.total_env_steps:,}",
-        str(settings.n_envs),
-        "yes" if settings.normalize else "no",
-        _preset_name(settings.search_space),
-        settings.source,
-    )
-
-
-def _settings() -> Table:
-    """The inner learners' settings; tasks that share them share a row."""
-    table = _table("Settings of the inner learner (over Stable-Baselines3's defaults)", "tasks")
-    table.add_column("settings")
-    shared: dict[tuple[str, str], list[str]] = {}
+def _all_ids() -> Iterator[Row]:
+    yield from _generic_ids()
     for (algorithm, task), settings in SETTINGS.items():
-        shared.setdefault((algorithm, _keywords(settings.learner_kwargs)), []).append(task)
-    for (algorithm, settings_text), tasks in shared.items():
-        table.add_row(f"{algorithm}, {_group(tasks)}", settings_text or "none")
-    return table
+        yield _id_row(f"HyperRL-{algorithm}-{task}-v0", TASKS[task].env_id, settings)
+
+
+def _games() -> Iterator[Row]:
+    yield (", ".join(name for (name,) in _all_games()),)
+
+
+def _all_games() -> Iterator[Row]:
+    for name, task in TASKS.items():
+        if task.family == "atari":
+            yield (name,)
+
+
+def _tasks() -> Iterator[Row]:
+    def row(settings: Settings) -> Row:
+        normalized = "yes" if settings.normalize else "no"
+        return str(settings.n_envs), normalized, _preset_name(settings.search_space), settings.source
+
+    for algorithm, settings in GENERIC_SETTINGS.items():
+        yield f"{algorithm}, your own", *row(settings)
+    yield from _shared(row)
+
+
+def _settings() -> Iterator[Row]:
+    return _shared(lambda settings: (_keywords(settings.learner_kwargs) or "none",))
+
+
+def _shared(row: Callable[[Settings], Row]) -> Iterator[Row]:
+    """What the settings of every task come to; tasks with the same share a row."""
+    shared: dict[tuple[str, Row], list[str]] = {}
+    for (algorithm, task), settings in SETTINGS.items():
+        shared.setdefault((algorithm, row(settings)), []).append(task)
+    for (algorithm, cells), tasks in shared.items():
+        yield f"{algorithm}, {_group(tasks)}", *cells
 
 
 def _group(tasks: list[str]) -> str:
@@ -84,55 +153,33 @@ def _group(tasks: list[str]) -> str:
     return ", ".join(names)
 
 
-def _agents() -> Table:
-    table = _table("Agents", "agent")
-    table.add_column("what it does")
-    table.add_column("keywords (--set agent.keyword=value)")
+def _agents() -> Iterator[Row]:
     for name, factory in agents.AGENTS.items():
-        table.add_row(name, _first_line(factory), _keywords(agents.keywords(name)) or "none")
-    return table
+        yield name, _first_line(factory), _keywords(agents.keywords(name)) or "none"
 
 
-def _hyperparameters() -> Table:
-    table = _table("Hyperparameters", "name", "scope", "standard bins", "domain", "offered by")
-    table.add_column("effect")
+def _hyperparameters() -> Iterator[Row]:
     for name, definition in DEFINITIONS.items():
         offered_by = dict.fromkeys(
             algorithm for (algorithm, _), learner in LEARNERS.items() if name in learner.offered
         )
-        table.add_row(
+        yield (
             name,
             definition.scope,
-            _bins(Hyperparameter(name)),
-            definition.domain,
+            f"{_bins(Hyperparameter(name))}; {definition.domain}",
             ", ".join(offered_by) or "-",
             definition.effect,
         )
-    return table
 
 
-def _presets() -> Table:
-    table = _table("Search space presets (--set search_space=preset)", "preset")
-    table.add_column("hyperparameters and their bins")
+def _presets() -> Iterator[Row]:
     for name, space in PRESETS.items():
-        table.add_row(name, "; ".join(f"{h.name} {_bins(h)}" for h in space.hyperparameters))
-    return table
+        yield name, "; ".join(f"{h.name} {_bins(h)}" for h in space.hyperparameters)
 
 
-def _hyper_rewards() -> Table:
-    table = _table("Hyper-rewards (--set hyper_reward=name)", "name")
-    table.add_column("meaning")
+def _hyper_rewards() -> Iterator[Row]:
     for name, function in HYPER_REWARDS.items():
-        table.add_row(name, _first_line(function))
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        # Names that can be typed stay in one piece.
-        table.add_column(column, no_wrap=number == 0, style="cyan" if number == 0 else None)
-    return table
+        yield name, _first_line(function)
 
 
 def _preset_name(space: SearchSpace) -> str:
@@ -160,3 +207,39 @@ def _text(value: Any) -> str:
 
 def _first_line(item: Any) -> str:
     return (getdoc(item) or "").partition("\n")[0]
+
+
+# By the word that `hyperrl list` takes, in the order in which a newcomer needs them.
+LISTINGS: Mapping[str, Listing] = {
+    "ids": Listing(
+        "Environments, with the default budget of a run",
+        ("id", "inner environment", "env steps"),
+        _ids,
+        _all_ids,
+    ),
+    "games": Listing("Atari games", ("every {Game}",), _games, _all_games, named=False),
+    "tasks": Listing(
+        "Tasks (envs: side by side; norm.: observations and rewards are normalised)",
+        ("tasks", "envs", "norm.", "search space", "source"),
+        _tasks,
+        named=False,
+    ),
+    "settings": Listing(
+        "Settings of the inner learner (over Stable-Baselines3's defaults)",
+        ("tasks", "settings"),
+        _settings,
+        named=False,
+    ),
+    "agents": Listing("Agents", ("agent", "what it does", "keywords (--set agent.keyword=value)"), _agents),
+    "hyperparameters": Listing(
+        "Hyperparameters",
+        ("name", "scope", "standard bins; domain", "offered by", "effect"),
+        _hyperparameters,
+    ),
+    "presets": Listing(
+        "Search space presets (--set search_space=preset)",
+        ("preset", "hyperparameters and their bins"),
+        _presets,
+    ),
+    "hyper-rewards": Listing("Hyper-rewards (--set hyper_reward=name)", ("name", "meaning"), _hyper_rewards),
+}

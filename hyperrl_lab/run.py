@@ -15,7 +15,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 import agents
-from hyperrl_env import CheckpointError, Hyperparameter, HyperRLEnv
+from hyperrl_env import CheckpointError, HyperRLEnv
 from hyperrl_env.checkpoint import State
 from hyperrl_env.files import whole_file, write_text
 from hyperrl_env.identity import described, differences
@@ -23,6 +23,7 @@ from hyperrl_lab.checkpoints import Checkpoints
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, write_config
 from hyperrl_lab.folder import RunFolder, check_unused
 from hyperrl_lab.ids import resolve_id
+from hyperrl_lab.importing import load_agent, load_env_kwargs
 from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.log import PROGRESS_FILE, RunLog
 from hyperrl_lab.plots import CURVE_FILE, MEMORY_FILE, SCHEDULE_FILE, draw_pictures
@@ -88,7 +89,9 @@ class TrainingRun:
             self._env = make_env(config)
             stack.callback(self._env.close)
             self._inner: HyperRLEnv = self._env.unwrapped  # type: ignore[assignment]
-            self._agent = agents.make(config.agent, self._env, seed=config.seed, **config.agent_kwargs)
+            self._agent = agents.make(
+                load_agent(config.agent), self._env, seed=config.seed, **config.agent_kwargs
+            )
             self.config = replace(config, total_env_steps=self._inner.total_env_steps)
             self.progress = Progress(self._inner.total_env_steps)
             if resume:
@@ -304,21 +307,8 @@ def make_env(config: RunConfig) -> gym.Env[Any, Any]:
         ValueError: Keywords that are unknown or impossible; the message says what would be right.
         gymnasium.error.Error: Gymnasium cannot make the environment.
     """
-    kwargs = dict(config.env_kwargs)
+    kwargs = load_env_kwargs(config.env_kwargs)
     if config.total_env_steps is not None:
         kwargs["total_env_steps"] = config.total_env_steps
-    if isinstance(kwargs.get("search_space"), list):
-        kwargs["search_space"] = [_hyperparameter(item) for item in kwargs["search_space"]]
     # The checker repeats at every step what the environment's own tests make sure of.
     return gym.make(config.id, disable_env_checker=True, **kwargs)
-
-
-def _hyperparameter(item: Any) -> Any:
-    """JSON's form of a `Hyperparameter`, an object of its arguments, as one; names as they are."""
-    if not isinstance(item, Mapping):
-        return item
-    try:
-        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
-        return Hyperparameter(**arguments)
-    except TypeError as error:
-        raise ValueError(f"search_space: {dict(item)} is not a hyperparameter: {error}.") from error

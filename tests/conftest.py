@@ -1,6 +1,7 @@
 """What all tests share: one thread, small runs, and the bits that a learner consists of."""
 
 import warnings
+from contextlib import suppress
 
 import gymnasium as gym
 import hypothesis
@@ -22,8 +23,8 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 # Box2D's extension module warns of its own types when it is first imported, which as an error in C
-# would end the process.
-with warnings.catch_warnings():
+# would end the process. It is an extra.
+with warnings.catch_warnings(), suppress(ImportError):
     warnings.simplefilter("ignore")
     import Box2D  # noqa: F401
 

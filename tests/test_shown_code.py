@@ -47,7 +47,7 @@ def shortened(command, most):
     arguments = shlex.split(command, comments=True)[1:]
     if "--total-env-steps" in arguments:
         value = arguments.index("--total-env-steps") + 1
-        arguments[value] = str(min(int(arguments[value]), most))
+        arguments[value] = str(min(int(float(arguments[value])), most))
     elif arguments[0] == "train" and "--config" not in arguments:
         arguments += ["--total-env-steps", str(most)]
     return arguments
@@ -75,6 +75,9 @@ def test_the_readme_shows_python_and_commands():
 @pytest.mark.parametrize("path", having(lambda path: commands(path, "hyperrl"), PAGES + NOTEBOOKS))
 def test_the_commands_run(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    for block in blocks(path, "python"):
+        if file := re.match(r"# (\w+\.py)\n", block):
+            Path(file[1]).write_text(block)
     for command in commands(path, "hyperrl"):
         assert main(shortened(command, MOST_ENV_STEPS)) == 0, f"{command}: {capsys.readouterr().err}"
 

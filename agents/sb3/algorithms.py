@@ -18,6 +18,7 @@ from stable_baselines3.common.type_aliases import TrainFreq
 
 from agents.base import Observation
 from agents.sb3.state import check_action_noise, check_buffer
+from hyperrl_env.arguments import unknown
 from hyperrl_env.search_space import BoundSearchSpace
 
 # Their algorithms override `learn` only to give their logs a name.
@@ -55,7 +56,7 @@ def sb3_class(algorithm: str | type[BaseAlgorithm]) -> type[BaseAlgorithm]:
     }
     if isinstance(algorithm, str):
         if algorithm not in known:
-            raise ValueError(f"Unknown SB3 algorithm {algorithm!r}: give one of {sorted(known)}, or a class.")
+            raise ValueError(f"{unknown('SB3 algorithm', algorithm, sorted(known))} Or give a class.")
         return known[algorithm]
     if not (isinstance(algorithm, type) and issubclass(algorithm, OnPolicyAlgorithm | OffPolicyAlgorithm)):
         raise ValueError(
@@ -122,8 +123,9 @@ def make_algorithm(
     known = set(parameters) - {"env", "seed", "_init_setup_model", *_LOGGING}
     if logging := [key for key in _LOGGING if key in kwargs and kwargs[key] != parameters[key].default]:
         raise ValueError(f"{name} writes no logs of its own as a hyper-agent: leave out {logging}.")
-    if unknown := set(kwargs) - known - set(_LOGGING):
-        raise ValueError(f"Unknown keywords {sorted(unknown)}: {name} takes {sorted(known)}.")
+    for key in kwargs:
+        if key not in known and key not in _LOGGING:
+            raise ValueError(unknown(f"{name} keyword", key, sorted(known)))
     for key in ("replay_buffer_class", "rollout_buffer_class"):
         if kwargs.get(key) is not None:
             check_buffer(kwargs[key])

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
-from hyperrl_env.arguments import check_learner_argument
+from hyperrl_env.arguments import check_learner_argument, unknown
 from hyperrl_env.hyperparameters import DEFINITIONS, definition
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.acktr import ACKTR, ACKTRLearner
@@ -74,9 +74,9 @@ def make_learner(
     """
     parameters = signature(cls).parameters
     known = set(parameters) - {"env", "seed", "device", "_init_setup_model"}
-    if unknown := set(learner_kwargs) - known:
-        raise ValueError(f"Unknown learner_kwargs {sorted(unknown)}: {cls.__name__} takes {sorted(known)}.")
     for name, value in learner_kwargs.items():
+        if name not in known:
+            raise ValueError(unknown("learner_kwargs keyword", name, sorted(known)))
         if name in DEFINITIONS and not callable(value):
             definition(name).check(name, value)
         check_learner_argument(name, value, parameters[name].default)

@@ -87,12 +87,17 @@ def test_fixed_takes_an_action_itself():
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
-        ("sarsa", {}, "Unknown agent 'sarsa': give one of .*'epgt'"),
-        ("epgt", {"k": 3}, r"Unknown keywords \['k'\]: agent 'epgt' takes .*'k_read'"),
-        ("random", {"epsilon": 3}, "agent 'random' takes"),
+        ("sarsa", {}, r"^Unknown agent 'sarsa'\. Valid agents: epgt, random, fixed, dqn, sb3\.$"),
+        ("egpt", {}, "Did you mean 'epgt'"),
+        (
+            "epgt",
+            {"k_raed": 3},
+            r"Unknown epgt keyword 'k_raed'\. Did you mean 'k_read'\? Valid epgt keywords: capacity, k_read",
+        ),
+        ("random", {"epsilon": 3}, "Valid random keywords: none"),
         ("sb3", {}, "Agent 'sb3' needs algorithm="),
-        ("fixed", {"action": "biggest"}, "give one of .*'largest'"),
-        ("fixed", {"action": {"clip": 1}}, r"\['clip'\] are not in this search space"),
+        ("fixed", {"action": "lagest"}, "Unknown fixed action 'lagest'. Did you mean 'largest'"),
+        ("fixed", {"action": {"clip": 1}}, "'clip' is not in this search space. Did you mean 'clip_range'"),
         ("fixed", {"action": {"clip_range": 0.7}}, "clip_range=0.7 is not offered"),
     ],
 )

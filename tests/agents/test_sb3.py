@@ -383,13 +383,13 @@ class OwnBuffer(sb3.DQN):
 @pytest.mark.parametrize(
     ("algorithm", "kwargs", "message"),
     [
-        ("Rainbow", {}, "give one of .*'DQN'"),
+        ("Rainbow", {}, "Unknown SB3 algorithm 'Rainbow'. Valid SB3 algorithms: .*DQN"),
         (BaseAlgorithm, {}, "a subclass of OnPolicyAlgorithm or OffPolicyAlgorithm"),
         (OwnLoop, {}, r"OwnLoop has its own collect_rollouts\(\)"),
         (OwnLearn, {}, r"OwnLearn has its own learn\(\)"),
         (OwnBuffer, {"buffer_size": 9}, "OwnReplayBuffer cannot be the buffer"),
-        ("DQN", {"bufer_size": 3}, r"Unknown keywords \['bufer_size'\].*'buffer_size'"),
-        ("DQN", {"callback": print}, r"Unknown keywords \['callback'\]"),
+        ("DQN", {"bufer_size": 3}, "Unknown DQN keyword 'bufer_size'. Did you mean 'buffer_size'"),
+        ("DQN", {"callback": print}, "Unknown DQN keyword 'callback'"),
         ("DQN", {"tensorboard_log": "logs"}, r"writes no logs.*leave out \['tensorboard_log'\]"),
         (
             "DQN",

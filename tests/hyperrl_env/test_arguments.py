@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, HyperRLEnv
+from hyperrl_env.arguments import suggestion, unknown
 
 NUMBERS = st.one_of(
     st.integers(-2, 40),
@@ -109,3 +110,29 @@ def test_the_constructor_works_or_says_what_is_wrong(algorithm, arguments):
         if terminated or truncated:
             env.reset()
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("egpt", " Did you mean 'epgt'?"),
+        ("EPGT", " Did you mean 'epgt'?"),
+        ("clip", " Did you mean 'clip_range' or 'clip_range_vf'?"),
+        ("lambda", " Did you mean 'gae_lambda'?"),
+        ("nothing like it", ""),
+        ("", ""),
+        (3, ""),
+    ],
+)
+def test_near_misses_are_suggested(name, expected):
+    known = ("epgt", "clip_range", "clip_range_vf", "gae_lambda")
+    assert suggestion(name, known) == expected
+    assert unknown("thing", name, known) == (
+        f"Unknown thing {name!r}.{expected} Valid things: epgt, clip_range, clip_range_vf, gae_lambda."
+    )
+
+
+def test_an_alias_suggests_the_name_that_it_stands_for():
+    assert suggestion("hoper", ["HyperRL-PPO-Hopper-v0"], {"Hopper": "HyperRL-PPO-Hopper-v0"}) == (
+        " Did you mean 'HyperRL-PPO-Hopper-v0'?"
+    )

@@ -37,7 +37,7 @@ def test_an_unknown_inner_id_is_named(make_env):
 
 def test_an_unknown_task_lists_the_tasks():
     names = [name for name, task in TASKS.items() if task.family != "atari"]
-    refused(HyperRLEnv, "'Hoper'", *names, "Atari", "'Pong'", task="Hoper")
+    refused(HyperRLEnv, "'Hoper'", *names, "Atari", "Pong", "mean 'Hopper'", task="Hoper")
     refused(get_settings, "'Hoper'", *names, "Atari", "'Pong'", algorithm="A2C", task="Hoper")
 
 
@@ -191,10 +191,12 @@ def test_tensorboard_is_written_as_the_refusal_of_tensorboard_log_says(make_env,
 @pytest.mark.parametrize(
     ("package", "module", "env_id", "extra"),
     [
-        ("Box2D", "gymnasium.envs.box2d", "BipedalWalker-v3", "gymnasium[box2d]"),
-        ("mujoco", "gymnasium.envs.mujoco", "Hopper-v5", "gymnasium[mujoco]"),
+        ("Box2D", "gymnasium.envs.box2d", "BipedalWalker-v3", "--constraint constraints.txt '.[box2d]'"),
+        ("Box2D", "gymnasium.envs.box2d", "BipedalWalker", "'.[box2d]'"),
+        ("mujoco", "gymnasium.envs.mujoco", "Hopper-v5", "'gymnasium[mujoco]'"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*Using the latest versioned environment")
 def test_a_missing_extra_is_named(monkeypatch, make_env, package, module, env_id, extra):
     for name in list(sys.modules):
         if name == package or name.startswith((module, f"{package}.")):
@@ -210,7 +212,8 @@ def test_a_missing_extra_is_named(monkeypatch, make_env, package, module, env_id
 def test_a_missing_envpool_is_named(monkeypatch, make_env):
     for name in ("envpool", "envpool.registration"):  # the latter may be loaded already
         monkeypatch.setitem(sys.modules, name, None)
-    refused(make_env, 'pip install "hyperrl[envpool]"', vec_backend="envpool", error=DependencyNotInstalled)
+    install = "pip install --constraint constraints.txt '.[envpool]'"
+    refused(make_env, install, vec_backend="envpool", error=DependencyNotInstalled)
 
 
 def test_what_the_users_own_environment_misses_is_named(make_env):
@@ -218,6 +221,7 @@ def test_what_the_users_own_environment_misses_is_named(make_env):
         import no_such_package  # noqa: F401
 
     refused(make_env, "no_such_package", env_fn=env_fn, error=DependencyNotInstalled)
+    refused(make_env, "'no_such_package'", env_id="no_such_package:Mine-v0", error=DependencyNotInstalled)
 
 
 # ---------------------------------------------------------------- step and reset

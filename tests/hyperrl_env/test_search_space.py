@@ -454,7 +454,14 @@ def test_values_outside_the_domain_are_refused(name, value):
         ({"high": 0.1}, "low < high"),
         ({"low": 0.2, "high": 0.1}, "low < high"),
         ({"low": 0.1, "high": 0.1}, "low < high"),
-        ({"low": 0.1, "high": 0.2, "n_bins": 1}, "n_bins must be at least 2"),
+        ({"low": 0.1, "high": 0.2, "n_bins": 1}, "n_bins must be a whole number of at least 2"),
+        ({"low": 0.1, "high": 0.2, "n_bins": 2.5}, "n_bins must be a whole number"),
+        ({"low": "a", "high": 0.2}, "must be a number"),
+        ({"values": 0.1}, "values must be a list"),
+        ({"values": "0.1"}, "values must be a list"),
+        ({"values": {0.1: 0.2}}, "values must be a list"),
+        ({"values": (True,)}, "values must be a list"),
+        ({"multipliers": (1, "2")}, "multipliers must be a list"),
         ({"low": 0.0, "high": 0.2}, r"clip_range=0 is outside its domain: \(0, inf\)"),
         ({"scale": "cubic"}, "'linear' or 'log'"),
     ],
@@ -479,6 +486,66 @@ def test_unknown_names_list_what_exists():
     with pytest.raises(ValueError, match="no-such") as error:
         get_search_space("no-such")
     assert all(name in str(error.value) for name in PRESETS)
+
+
+def test_a_mapping_of_names_to_values_means_them():
+    """Beside the same in `Hyperparameter` objects; JSON's form of one is a mapping with its name."""
+    expected = SearchSpace(
+        [
+            Hyperparameter("learning_rate", values=(1e-4, 1e-3)),
+            Hyperparameter("clip_range", multipliers=(0.5, 1, 2)),
+            Hyperparameter("gamma", low=0.9, high=0.99, n_bins=4, scale="linear"),
+            Hyperparameter("ent_coef"),
+        ]
+    ).hyperparameters
+    offers = {
+        "learning_rate": [1e-3, 1e-4],
+        "clip_range": {"multipliers": [0.5, 1, 2]},
+        "gamma": {"low": 0.9, "high": 0.99, "n_bins": 4, "scale": "linear"},
+        "ent_coef": {},
+    }
+    assert get_search_space(offers).hyperparameters == SearchSpace(offers).hyperparameters == expected
+    items = [
+        {"name": "learning_rate", "values": [1e-4, 1e-3]},
+        {"name": "clip_range", **offers["clip_range"]},
+        {"name": "gamma", **offers["gamma"]},
+        "ent_coef",
+    ]
+    assert get_search_space(items).hyperparameters == expected
+    assert SearchSpace({"vf_coef": np.array([0.25, 1])}).hyperparameters[0].bins == (0.25, 1)
+
+
+def test_the_values_of_a_mapping_are_what_is_offered(make_env):
+    env = make_env(search_space={"learning_rate": [1e-4, 1e-3]})
+    offered = {env.search_space.values(action)["learning_rate"] for action in range(env.action_space.n)}
+    assert offered == {1e-4, 3e-4, 1e-3}  # and SB3's default
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"lr": [1e-4]}, "Unknown hyperparameter 'lr'"),
+        ({"learning_rte": [1e-4]}, "Did you mean 'learning_rate'"),
+        ({"learning_rate": 1e-4}, r"learning_rate: give a list of values, as \[1e-4, 1e-3\], or arguments"),
+        ({"learning_rate": "1e-4"}, "give a list of values"),
+        ({"learning_rate": None}, "give a list of values"),
+        ({"learning_rate": []}, "at least one"),
+        ({"learning_rate": [-1]}, "outside its domain"),
+        ({"learning_rate": ["1e-4"]}, "list of at least one number"),
+        ({"learning_rate": {"multiplier": [1]}}, "Unknown argument 'multiplier'. Did you mean 'multipliers'"),
+        ({"learning_rate": {"name": "gamma"}}, "Unknown argument 'name'"),
+        ([{"values": [1e-4]}], "mappings with a 'name'"),
+        ([1], "1 is none of them"),
+        ({}, "at least one"),
+        ({"gamma", "clip_range"}, "needs a list of hyperparameters, or a mapping"),
+        (3, "needs a list of hyperparameters, or a mapping"),
+        ("ppo-mujco", "Did you mean 'ppo-mujoco'"),
+    ],
+    ids=str,
+)
+def test_other_forms_of_a_space_are_refused_with_what_is_right(space, message):
+    with pytest.raises(ValueError, match=message):
+        get_search_space(space)
 
 
 @pytest.mark.parametrize("items", [[], ["gamma", "gamma"], ["gamma", Hyperparameter("gamma", values=(0.9,))]])

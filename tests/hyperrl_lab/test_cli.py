@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from importlib import metadata
 
 import pytest
 
@@ -13,18 +15,25 @@ from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, SETTINGS, TASKS, en
 from hyperrl_lab import run as run_module
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import CONFIG_FILE, versions
+from hyperrl_lab.listing import LISTINGS
 from hyperrl_lab.results import ActionLog, read_actions, read_episodes
 
 
-def test_list_names_everything(capsys):
-    assert main(["list"]) == 0
-    out = capsys.readouterr().out
+def listed(capsys, *arguments):
+    """What `hyperrl list` prints."""
+    assert main(["list", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_list_names_everything(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert all(f"hyperrl list {what} " in listed(capsys) for what in LISTINGS)
+    out = "".join(listed(capsys, what) for what in LISTINGS)
     words = set(re.findall(r"[\w.-]+", out))
     games = {name for name, task in TASKS.items() if task.family == "atari"}
     assert {id_ for id_ in env_ids() if id_.split("-")[-2] not in games} <= words
     assert games <= words
     assert {"HyperRL-PPO-", "HyperRL-A2C-", "HyperRL-ACKTR-"} <= words  # before {Game}-v0
-    assert len(out.splitlines()) < 200
     for names in (agents.AGENTS, DEFINITIONS, PRESETS, HYPER_REWARDS):
         assert set(names) <= words
     for agent in agents.AGENTS:
@@ -32,6 +41,66 @@ def test_list_names_everything(capsys):
     flat = " ".join(out.split())
     assert all(settings.source in flat for settings in SETTINGS.values())
     assert "learning_rate=0.0003 falling linearly to 0" in flat
+
+
+@pytest.mark.parametrize("what", [None, *LISTINGS])
+def test_lists_fit_80_columns(what, monkeypatch, capsys):
+    """Beside the same at 240 columns, where every cell has the room that it wants."""
+    arguments = [what] if what else []
+    monkeypatch.delenv("COLUMNS", raising=False)
+    wide = listed(capsys, *arguments)
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = listed(capsys, *arguments)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "…" not in narrow + wide
+    words = [Counter(re.sub("─+", "", text).split()) for text in (narrow, wide)]
+    assert words[0] == words[1]
+
+
+def test_a_list_can_be_filtered(capsys):
+    ids = set(re.findall(r"HyperRL-\S+", listed(capsys, "ids", "cheetah")))
+    assert ids == {f"HyperRL-{algorithm}-HalfCheetah-v0" for algorithm in ("PPO", "A2C", "ACKTR")}
+    assert "HyperRL-A2C-Pong-v0" in listed(capsys, "ids", "pong")
+    assert set(listed(capsys, "games", "PACMAN").split()) >= {"MsPacman", "Pacman"}
+    assert "Alien" not in listed(capsys, "games", "PACMAN")
+    assert "dqn" not in listed(capsys, "agents", "k_read")
+    assert "kl_clip" in listed(capsys, "hyperparameters", "acktr")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["agnets"], "Unknown list 'agnets'. Did you mean 'agents'? Valid lists: ids, games,"),
+        (["ids", "hoper"], "Nothing in `hyperrl list ids` contains 'hoper'."),
+    ],
+)
+def test_a_list_that_is_not_there_is_an_error(arguments, message, capsys):
+    assert main(["list", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"hyperrl {metadata.version('hyperrl')}\n"
+
+
+@pytest.mark.parametrize(("text", "steps"), [("5", 5), ("1e1", 10), ("0.03e3", 30), ("2.E+1", 20)])
+def test_a_budget_can_be_in_scientific_notation(text, steps, tmp_path, capsys):
+    arguments = ["HyperRL-PPO-v0", *ENV, "--total-env-steps", text, "--out", str(tmp_path / "out")]
+    assert main(["train", *arguments]) == 2
+    assert re.search(rf"total_env_steps must be .* at least 2048 .*, not {steps}\.$", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("text", ["1.5", "1e-1", "nan", "inf", "1e999999999999", "many", ""])
+def test_a_budget_is_a_whole_number(text, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", "HyperRL-PPO-v0", *ENV, "--total-env-steps", text])
+    assert exit_.value.code == 2
+    assert f"{text!r} is not a whole number, as 100000 or 1e5" in capsys.readouterr().err
 
 
 def test_train_leaves_results_and_says_where(small_arguments, tmp_path, capsys):
@@ -80,19 +149,25 @@ ENV = ["--set", "env_id=CartPole-v1"]
     ("arguments", "message"),
     [
         ([], "Give the ID of an environment"),
-        (["HyperRL-PPO-HalfChetah"], "did you mean HyperRL-PPO-HalfCheetah-v0"),
-        (["HyperRL-DDPG-v0"], "did you mean HyperRL-PPO-v0"),
-        (["CartPole-v1"], "is no Hyper-RL"),
+        (["HyperRL-PPO-HalfChetah"], "Did you mean 'HyperRL-PPO-HalfCheetah-v0'"),
+        (["HyperRL-DDPG-v0"], "Did you mean 'HyperRL-PPO-v0'"),
+        (
+            ["CartPole-v1"],
+            "HyperRL-PPO-CartPole-v0 (tuned settings) or HyperRL-PPO-v0 --set env_id=CartPole-v1",
+        ),
         (["HyperRL-PPO-v0"], "give env_id or env_fn"),
         (["HyperRL-PPO-v0", "--set", "env_id=CartPoll-v1"], "CartPoll"),
-        (["HyperRL-PPO-v0", "--set", "env_id=CartPole-v1", "--agent", "egpt"], "'epgt', 'random'"),
-        (["HyperRL-PPO-v0", *ENV, "--set", "bta=3"], "Nothing is called 'bta'"),
+        (["HyperRL-PPO-v0", "--set", "env_id=CartPole-v1", "--agent", "egpt"], "Did you mean 'epgt'"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "bta=3"], "Unknown key 'bta'. Did you mean 'beta'"),
         (["HyperRL-PPO-v0", *ENV, "--set", "beta"], "--set takes key=value"),
         (["HyperRL-PPO-v0", *ENV, "--set", "beta=3"], "beta must be a number in (0, 1]"),
         (["HyperRL-PPO-v0", *ENV, "--set", "seed=3"], "give --seed"),
         (["HyperRL-PPO-v0", *ENV, "--set", "search_space=mine"], "ppo-mujoco"),
+        (["HyperRL-PPO-v0", *ENV, "--set", 'search_space={"gamma": 1}'], "gamma: give a list of values"),
         (["HyperRL-PPO-v0", *ENV, "--set", 'search_space=["clip"]'], "Unknown hyperparameter 'clip'"),
         (["HyperRL-PPO-v0", *ENV, "--set", "hyper_reward=profit"], "discounted_return"),
+        (["HyperRL-PPO-v0", *ENV, "--set", "hyper_reward=episode_retrun"], "Did you mean 'episode_return'"),
+        (["HyperRL-PPO-v0", *ENV, "--set", 'learner_kwargs={"n_step": 3}'], "Did you mean 'n_steps'"),
         (["HyperRL-PPO-v0", *ENV, "--set", "action_mode=both"], "multi_discrete"),
         (["HyperRL-PPO-v0", *ENV, "--set", "learner.n_steps=many"], "error: "),
         (["HyperRL-PPO-v0", *ENV, "--set", "learner.batch_size=1"], "error: "),

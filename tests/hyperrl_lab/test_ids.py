@@ -33,21 +33,35 @@ def test_the_latest_version_is_taken():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("HyperRL-PPO-HalfChetah-v0", "did you mean HyperRL-PPO-HalfCheetah-v0"),
-        ("hyperrl-ppo-ant", "did you mean HyperRL-PPO-Ant-v0"),
-        ("HyperRL-PPO-Ant-v7", "did you mean HyperRL-PPO-Ant-v0"),
-        ("HyperRL-PPO-MsPackman-v0", "did you mean HyperRL-PPO-MsPacman-v0"),
-        ("Whatever", "and the same for every Atari game"),
-        (
-            "Whatever",
-            "there are HyperRL-PPO-v0, HyperRL-A2C-v0, HyperRL-ACKTR-v0, HyperRL-PPO-HalfCheetah-v0",
-        ),
-        ("CartPole-v1", "'CartPole-v1' is no Hyper-RL, but may be the inner environment"),
-        ("no_such_module:Mine-v0", "no_such_module"),
-        ("", "There is no ''"),
-        ("HyperRL-PPO-Ant-v0!", "did you mean HyperRL-PPO-Ant-v0"),
+        ("HyperRL-PPO-HalfChetah-v0", "Did you mean 'HyperRL-PPO-HalfCheetah-v0'"),
+        ("hyperrl-ppo-ant", "Did you mean 'HyperRL-PPO-Ant-v0'"),
+        ("HyperRL-PPO-Ant-v7", "Did you mean 'HyperRL-PPO-Ant-v0'"),
+        ("HyperRL-PPO-MsPackman-v0", "Did you mean 'HyperRL-PPO-MsPacman-v0'"),
+        ("PPO-Hopper", "Did you mean 'HyperRL-PPO-Hopper-v0'"),
+        ("Hoper", "Did you mean 'HyperRL-PPO-Hopper-v0'"),
+        ("CartPoll-v1", "Did you mean 'HyperRL-PPO-CartPole-v0'"),
+        ("no_such_module:Mine-v0", "There is no module 'no_such_module'"),
+        ("", "^Unknown id ''. `hyperrl list ids` shows all.$"),
+        ("Whatever", "^Unknown id 'Whatever'. `hyperrl list ids` shows all.$"),
+        ("HyperRL-PPO-Ant-v0!", "Did you mean 'HyperRL-PPO-Ant-v0'"),
     ],
 )
 def test_other_names_are_refused_with_a_hint(name, message):
     with pytest.raises(ValueError, match=message):
         resolve_id(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "ways"),
+    [
+        ("Hopper-v5", "HyperRL-PPO-Hopper-v0 (tuned settings) or HyperRL-PPO-v0 --set env_id=Hopper-v5."),
+        ("Hopper", "HyperRL-PPO-Hopper-v0 (tuned settings) or HyperRL-PPO-v0 --set env_id=Hopper-v5."),
+        ("ALE/Pong-v5", "HyperRL-PPO-Pong-v0 (tuned settings) or HyperRL-PPO-v0 --set env_id=ALE/Pong-v5."),
+        ("Acrobot-v1", "HyperRL-PPO-v0 --set env_id=Acrobot-v1."),
+        ("hyperrl_env:Acrobot-v1", "HyperRL-PPO-v0 --set env_id=hyperrl_env:Acrobot-v1."),
+    ],
+)
+def test_an_inner_environment_is_told_how_to_be_trained_on(name, ways):
+    with pytest.raises(ValueError, match="not a Hyper-RL") as error:
+        resolve_id(name)
+    assert str(error.value) == f"{name!r} is not a Hyper-RL environment. To train on it: {ways}"

@@ -394,8 +394,11 @@ def test_a_search_space_can_be_written_as_json():
     env.close()
 
 
-@pytest.mark.parametrize("item", [{"name": "clip_range", "bins": [1]}, {"values": [1]}])
-def test_a_misspelt_hyperparameter_is_refused(item):
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [({"name": "clip_range", "bins": [1]}, "Did you mean 'n_bins'"), ({"values": [1]}, "with a 'name'")],
+)
+def test_a_misspelt_hyperparameter_is_refused(item, message):
     kwargs = {"env_id": "CartPole-v1", "search_space": [item]}
-    with pytest.raises(ValueError, match="is not a hyperparameter"):
+    with pytest.raises(ValueError, match=message):
         make_env(RunConfig("HyperRL-PPO-v0", "epgt", env_kwargs=kwargs))
