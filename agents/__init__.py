@@ -14,7 +14,7 @@ from agents.fixed import FixedAgent
 from agents.loop import Step, run, steps
 from agents.random import RandomAgent
 from agents.sb3 import make_dqn_agent, make_sb3_agent
-from hyperrl_env.arguments import unknown
+from hyperrl_env.checks import unknown
 
 AGENTS: Mapping[str, Callable[..., HyperAgent]] = {
     "epgt": EpisodicControlAgent,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperrl_env import HyperRLEnv
-from hyperrl_env.arguments import check_at_least
+from hyperrl_env.checks import check_at_least
 
 Observation = NDArray[np.float32]
 

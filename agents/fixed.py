@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 
 from agents.base import HyperAgent, Observation
-from hyperrl_env.arguments import check_number, unknown
+from hyperrl_env.checks import check_number, unknown
 
 
 class FixedAgent(HyperAgent):

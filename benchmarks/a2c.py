@@ -10,7 +10,7 @@ from stable_baselines3 import A2C
 from timing import interleaved, machine, report
 
 import hyperrl_env  # noqa: F401 - registers the ids
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 from hyperrl_env.tasks import TASKS, get_settings
 
 CASES = (
@@ -40,7 +40,7 @@ def main() -> None:
             f"HyperRL-A2C-{task}-v0",
             total_env_steps=steps,
             n_envs=n_envs,
-            backend="compiled",
+            backend="fast",
             vec_backend=vec_backend,
         )
         env.reset(seed=0)
@@ -54,8 +54,8 @@ def main() -> None:
     for task, n_envs in CASES:
         sides = {
             "SB3": lambda task=task, n=n_envs: sb3(task, n),
-            "compiled": lambda task=task, n=n_envs: hyper_rl(task, n, "gymnasium"),
-            "compiled, EnvPool": lambda task=task, n=n_envs: hyper_rl(task, n, "envpool"),
+            "fast": lambda task=task, n=n_envs: hyper_rl(task, n, "gymnasium"),
+            "fast, EnvPool": lambda task=task, n=n_envs: hyper_rl(task, n, "envpool"),
         }
         seconds = interleaved(sides, arguments.repetitions)
         for name in list(sides)[1:]:

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from stable_baselines3 import A2C
 from timing import interleaved, machine
 
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 from hyperrl_env.learners import ACKTR, learner_class, make_learner
 
 UPDATES = 10
@@ -60,7 +60,7 @@ def main() -> None:
             for name, model in models.items()
         }
         envs = make_inner_envs(env, env_kwargs={}, n_envs=n_envs, normalize=False, gamma=0.99)
-        sides["compiled ACKTR"] = compiled_updates(envs)
+        sides["fast ACKTR"] = fast_updates(envs)
         seconds = interleaved(sides, arguments.repetitions)
         times = ", ".join(f"{name} {value / UPDATES * 1e3:,.2f} ms" for name, value in seconds.items())
         ratio = seconds["ACKTR"] / seconds["A2C"]
@@ -70,10 +70,10 @@ def main() -> None:
         )
 
 
-def compiled_updates(envs):
+def fast_updates(envs):
     """Updates of the fast backend's learner, on one rollout."""
     learner = make_learner(
-        learner_class("ACKTR", "compiled"), envs, {"n_steps": 20, "gae_lambda": 1.0}, seed=0, device="cpu"
+        learner_class("ACKTR", "fast"), envs, {"n_steps": 20, "gae_lambda": 1.0}, seed=0, device="cpu"
     )
     learner.start_run(1_000_000, gradient_order=2)
     learner.environment_phase()

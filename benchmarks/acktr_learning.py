@@ -14,7 +14,7 @@ import timing  # noqa: F401 - one thread everywhere
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from hyperrl_env import TASKS
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 from hyperrl_env.learners import learner_class, make_learner
 from hyperrl_env.tasks import get_settings
 

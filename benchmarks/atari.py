@@ -5,7 +5,7 @@ import argparse
 from phases import phases_of_learner, phases_of_sb3
 from timing import interleaved, machine, report
 
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 
 N_ENVS, N_EPOCHS = 8, 2
 
@@ -21,11 +21,11 @@ def main() -> None:
         steps = max(size, 256)
         settings = {"n_steps": steps // N_ENVS, "batch_size": size, "n_epochs": N_EPOCHS}
         sb3 = phases_of_sb3("CnnPolicy", games(), settings)
-        eager, compiled = (phases_of_learner(backend, games(), settings) for backend in ("eager", "compiled"))
-        update = {"SB3 train()": sb3.update, "eager": eager.update, "compiled": compiled.update}
+        eager, fast = (phases_of_learner(backend, games(), settings) for backend in ("eager", "fast"))
+        update = {"SB3 train()": sb3.update, "eager": eager.update, "fast": fast.update}
         minibatches = N_EPOCHS * steps // size
         report(f"batch {size}", interleaved(update, arguments.repetitions), minibatches, "update")
-    collect = {"SB3": sb3.environment, "compiled": compiled.environment}
+    collect = {"SB3": sb3.environment, "fast": fast.environment}
     report(f"{N_ENVS} games", interleaved(collect, arguments.repetitions), steps, "env step")
 
 

@@ -24,7 +24,7 @@ def main() -> None:
         env = gym.make(
             "HyperRL-PPO-HalfCheetah-v0",
             total_env_steps=arguments.env_steps,
-            backend="compiled",
+            backend="fast",
             disable_env_checker=True,
         )
         agent = agents.make(name, env, seed=0, **options)

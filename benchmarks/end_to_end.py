@@ -12,7 +12,7 @@ from stable_baselines3 import PPO
 from timing import interleaved, machine, report
 
 import agents
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 
 
 def main() -> None:
@@ -45,15 +45,15 @@ def main() -> None:
     sides = {
         "SB3": sb3,
         "eager, fixed action": lambda: hyper_rl("eager", "fixed"),
-        "compiled, fixed action": lambda: hyper_rl("compiled", "fixed"),
-        "compiled, episodic control": lambda: hyper_rl("compiled", "epgt"),
+        "fast, fixed action": lambda: hyper_rl("fast", "fixed"),
+        "fast, episodic control": lambda: hyper_rl("fast", "epgt"),
     }
     print(machine())
     seconds = interleaved(sides, arguments.repetitions)
     for name in list(sides)[1:]:
         report("PPO on HalfCheetah", {"SB3": seconds["SB3"], name: seconds[name]}, steps, "env step")
-    cost = seconds["compiled, episodic control"] / seconds["compiled, fixed action"] - 1
-    print(f"episodic control costs {cost:.0%} over the fixed action on the compiled backend")
+    cost = seconds["fast, episodic control"] / seconds["fast, fixed action"] - 1
+    print(f"episodic control costs {cost:.0%} over the fixed action on the fast backend")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import argparse
 from phases import phases_of_learner, phases_of_sb3
 from timing import interleaved, machine, report
 
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
         settings = {"n_steps": 2048 // n_envs}
         sides = {
             "SB3": phases_of_sb3("MlpPolicy", cheetahs(n_envs), settings).environment,
-            "compiled": phases_of_learner("compiled", cheetahs(n_envs), settings).environment,
+            "fast": phases_of_learner("fast", cheetahs(n_envs), settings).environment,
         }
         report(f"environment phase, {n_envs} environment(s)", interleaved(sides, 5), 2048, "step")
 

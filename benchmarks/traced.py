@@ -1,6 +1,6 @@
 """What `torch.compile` would give where the fast backend has no closed form: the Nature CNN on this CPU.
 
-One PPO update's loss and gradient, by SB3's policy as it is and compiled as one graph, with the same
+One PPO update's loss and gradient, by SB3's policy as it is and fast as one graph, with the same
 clipping and optimiser after it; and the optimiser alone, by loops over tensors and fused.
 """
 

@@ -5,7 +5,7 @@ import argparse
 from phases import phases_of_learner, phases_of_sb3
 from timing import interleaved, machine, report
 
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 
 WIDTHS = (64, 128, 256, 512)
 N_STEPS, BATCH_SIZE, N_EPOCHS = 2048, 64, 2
@@ -25,7 +25,7 @@ def main() -> None:
         sides = {
             "SB3 train()": phases_of_sb3("MlpPolicy", cheetah(), settings).update,
             "eager": phases_of_learner("eager", cheetah(), settings).update,
-            "compiled": phases_of_learner("compiled", cheetah(), settings).update,
+            "fast": phases_of_learner("fast", cheetah(), settings).update,
         }
         minibatches = N_EPOCHS * N_STEPS // BATCH_SIZE
         report(f"PPO update, width {width}", interleaved(sides, 5), minibatches, "minibatch")

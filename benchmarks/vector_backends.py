@@ -9,7 +9,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 from timing import interleaved, machine, report
 
-from hyperrl_env.inner_envs import VecBackend, make_inner_envs
+from hyperrl_env.inner_envs.make import VecBackend, make_inner_envs
 from hyperrl_env.learners import learner_class, make_learner
 
 N_ENVS = 16

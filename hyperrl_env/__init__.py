@@ -3,12 +3,12 @@
 Importing this package registers the ids.
 """
 
-from hyperrl_env.checkpoint import CheckpointError
 from hyperrl_env.env import HyperRLEnv
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase
 from hyperrl_env.hyperparameters import DEFINITIONS, Hyperparameter
 from hyperrl_env.inner_run import InnerEnvError
 from hyperrl_env.registration import env_ids, register_envs
+from hyperrl_env.saving.checkpoint import CheckpointError
 from hyperrl_env.search_space import PRESETS, SearchSpace
 from hyperrl_env.tasks import SETTINGS, TASKS
 

@@ -15,15 +15,15 @@ import torch
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from hyperrl_env.arguments import check_at_least, check_bool, check_keywords, check_text
-from hyperrl_env.checkpoint import CheckpointError, State, copied, read_checkpoint, write_checkpoint
+from hyperrl_env.checks import check_at_least, check_bool, check_keywords, check_text
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, HyperReward, get_hyper_reward
 from hyperrl_env.hyper_state import HyperStateProjector
-from hyperrl_env.identity import described, differences
-from hyperrl_env.inner_envs import VecBackend
-from hyperrl_env.inner_run import InnerEnvError, InnerRun, RunConfig
+from hyperrl_env.inner_envs.make import VecBackend
+from hyperrl_env.inner_run import InnerEnvError, InnerRun, InnerRunConfig
 from hyperrl_env.learners import InnerLearner, learner_class
 from hyperrl_env.rendering import Renderer, make_renderer
+from hyperrl_env.saving.checkpoint import CheckpointError, State, copied, read_checkpoint, write_checkpoint
+from hyperrl_env.saving.identity import as_plain_values, differences
 from hyperrl_env.search_space import ActionMode, BoundSearchSpace, Offered, SearchSpace, get_search_space
 from hyperrl_env.tasks import TASKS, get_settings
 
@@ -191,7 +191,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             Torch does (`torch.set_num_threads`), to the same results.
         learner_kwargs: SB3's constructor arguments, merged over the task's settings; they mean
             what they mean in SB3 (a float learning rate stays constant).
-        backend: "eager": SB3's own arithmetic, to the bit. "compiled": the same updates written out,
+        backend: "eager": SB3's own arithmetic, to the bit. "fast": the same updates written out,
             on the CPU. Those of MLP policies are several times faster (ACKTR's less), those of a
             CnnPolicy, whose convolutions stay Torch's, about 1.4 times. It draws the same random
             numbers and equals "eager" within float tolerance, update by update; over a run such
@@ -200,7 +200,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             other than tanh and ReLU after the extractor, classes of your own for the policy, its
             optimiser or the rollout buffer) is trained eagerly, with a warning. What you change on
             `learner.model` during a run acts as it does with "eager"; if the result has no closed
-            form, updates are eager for as long as that lasts. "auto": "compiled" where it fits.
+            form, updates are eager for as long as that lasts. "auto": "fast" where it fits.
         device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
         render_mode: None, "rgb_array" (learning curve and schedule so far as a picture), "human"
             (the same in a window, after each phase) or "ansi" (one line).
@@ -272,7 +272,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self._decision = decision
         self.learning_episode_phases = learning_episode_phases
         self._hyper_reward = get_hyper_reward(hyper_reward)
-        self._config = RunConfig(
+        self._config = InnerRunConfig(
             learner_class=learner_class(algorithm, backend),
             learner_kwargs={**settings.learner_kwargs, **(learner_kwargs or {})},
             env=_inner_env(env_id, env_fn, task),
@@ -291,10 +291,10 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         try:
             rollout_size = probe.learner.n_steps * probe.learner.n_envs
             defaults = probe.learner.default_values()
-            if backend == "compiled" and not probe.learner.compiled:
+            if backend == "fast" and not probe.learner.is_fast:
                 warnings.warn(
                     f"{_parts(probe.learner)} on {probe.learner.device} has no closed form for "
-                    "backend='compiled': Stable-Baselines3's own arithmetic (backend='eager') trains it.",
+                    "backend='fast': Stable-Baselines3's own arithmetic (backend='eager') trains it.",
                     stacklevel=2,
                 )
             self._identity = {
@@ -317,7 +317,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self.action_space = self.search_space.action_space
         self.projector = HyperStateProjector(shapes, projection_dim)
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (self.projector.state_size,), np.float32)
-        self._identity |= described(
+        self._identity |= as_plain_values(
             {
                 **{name: value for name, value in vars(self._config).items() if name not in _NOT_IDENTITY},
                 "search_space": self.search_space.bins,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperrl_env.arguments import unknown
-from hyperrl_env.scan import discounted_sums
+from hyperrl_env.checks import unknown
+from hyperrl_env.numeric.discounted_sums import discounted_sums
 
 
 @dataclass(frozen=True)

@@ -5,100 +5,17 @@ Equation numbers refer to Le et al., "Episodic Policy Gradient Training", AAAI 2
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hyperrl_env.numeric.arrays import SharedArrays
+
 # Every run, and every process, starts from the same C: hyper-states of two runs can be compared.
 PROJECTION_SEED = 0
-
-
-def as_matrix(tensor: Tensor) -> Tensor:
-    """Views a parameter tensor as the matrix W of Eq. 2.
-
-    Args:
-        tensor: A weight (out, in), a convolution (out, in, height, width), a bias or log_std (n,).
-
-    Returns:
-        (out, in * height * width) for weights and convolutions, (1, n) for vectors.
-    """
-    return tensor.reshape(tensor.shape[0], -1) if tensor.ndim > 1 else tensor.reshape(1, -1)
-
-
-class SharedArrays:
-    """Tensors as matrices (see `as_matrix`) that NumPy shares with Torch, made once.
-
-    Made again when a tensor's memory has moved (the module was copied, its parameters replaced).
-
-    Args:
-        tensors: Parameters or buffers; copied at every call where they are not on the CPU.
-    """
-
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self._tensors = tuple(tensors)
-        self._pointers: list[int] = []
-        self._arrays: list[NDArray[np.float32]] = []
-
-    def __call__(self) -> list[NDArray[np.float32]]:
-        """The matrices, as they are now."""
-        pointers = [tensor.data_ptr() for tensor in self._tensors]
-        if pointers != self._pointers or self._tensors[0].device.type != "cpu":
-            self._pointers = pointers
-            self._arrays = [as_matrix(tensor.detach()).cpu().numpy() for tensor in self._tensors]
-        return self._arrays
-
-
-class GradientHistory:
-    """The last gradients of the objective with respect to every parameter tensor, latest first.
-
-    Args:
-        parameters: The parameter tensors; gradients have their shapes. The history starts as zeros.
-        order: How many gradients are kept, N_order >= 0.
-    """
-
-    def __init__(self, parameters: Iterable[Tensor], order: int) -> None:
-        like = list(parameters)
-        sizes = [p.numel() for p in like]
-        self._flat = [torch.cat([torch.zeros_like(p).view(-1) for p in like]) for _ in range(order)]
-        self._views = [
-            [part.view(p.shape) for part, p in zip(flat.split(sizes), like, strict=True)]
-            for flat in self._flat
-        ]
-        self._arrays = [SharedArrays(views) for views in self._views]
-
-    def __len__(self) -> int:
-        return len(self._flat)
-
-    def __getitem__(self, age: int) -> Sequence[Tensor]:
-        """The gradients `age` updates before the latest (0: the latest), one per parameter tensor."""
-        return self._views[age]
-
-    def push(self, gradient: Tensor) -> None:
-        """Adds a copy of the gradient of the update at hand; the oldest one goes.
-
-        Args:
-            gradient: Of all parameters, flattened one after the other, (P,).
-        """
-        if self._flat:
-            self._flat.insert(0, self._flat.pop().copy_(gradient))
-            self._views.insert(0, self._views.pop())
-            self._arrays.insert(0, self._arrays.pop())
-
-    def state(self) -> list[Tensor]:
-        """The gradients, latest first, each of all parameters one after the other; (P,), not copied."""
-        return list(self._flat)
-
-    def set_state(self, gradients: Sequence[Tensor]) -> None:
-        """Takes over a copy of what `state` gave."""
-        for flat, gradient in zip(self._flat, gradients, strict=True):
-            flat.copy_(gradient)
-
-    def matrices(self) -> list[NDArray[np.float32]]:
-        """All gradients as the matrices W of Eq. 2, latest first, one per parameter tensor each."""
-        return [matrix for arrays in self._arrays for matrix in arrays()]
 
 
 class Products:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from hyperrl_env.arguments import check_at_least, is_number, unknown
+from hyperrl_env.checks import check_at_least, is_number, unknown
 
 Scale = Literal["linear", "log"]
 

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperrl_env.hyper_reward import EnvironmentPhase
-from hyperrl_env.hyper_state import SharedArrays
-from hyperrl_env.inner_envs import VecBackend, make_inner_envs
+from hyperrl_env.inner_envs.make import VecBackend, make_inner_envs
+from hyperrl_env.inner_envs.state import envs_state, inner_name, set_envs_state
 from hyperrl_env.learners import InnerLearner, make_learner
-from hyperrl_env.randomness import RandomState
-from hyperrl_env.simulator_state import envs_state, inner_name, set_envs_state
+from hyperrl_env.numeric.arrays import SharedArrays
+from hyperrl_env.numeric.random_state import RandomState
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class InnerRunConfig:
     """What two runs of one Hyper-RL environment have in common; only the seed differs.
 
     Attributes:
@@ -102,7 +102,7 @@ class InnerRun:
         weights: W_m^0 of Eq. 2, when called: the policy's parameters as matrices.
     """
 
-    def __init__(self, config: RunConfig, seed: int) -> None:
+    def __init__(self, config: InnerRunConfig, seed: int) -> None:
         self.phase = 0
         self.seed = seed
         self.failed = False

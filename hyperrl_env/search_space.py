@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
-from hyperrl_env.arguments import suggestion, unknown
+from hyperrl_env.checks import suggestion, unknown
 from hyperrl_env.hyperparameters import (
     Hyperparameter,
     Scale,

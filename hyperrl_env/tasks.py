@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from stable_baselines3.common.utils import LinearSchedule
 
-from hyperrl_env.arguments import suggestion
-from hyperrl_env.atari import game_names
+from hyperrl_env.checks import suggestion
+from hyperrl_env.inner_envs.atari import game_names
 from hyperrl_env.search_space import SearchSpace, get_search_space
 
 Family = Literal["mujoco", "box2d", "classic", "atari", "generic"]

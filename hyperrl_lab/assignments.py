@@ -10,7 +10,7 @@ from typing import Any
 
 import agents
 from hyperrl_env import HyperRLEnv
-from hyperrl_env.arguments import suggestion
+from hyperrl_env.checks import suggestion
 from hyperrl_env.learners import learner_class
 from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.importing import load_agent

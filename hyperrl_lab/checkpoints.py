@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hyperrl_env import CheckpointError
-from hyperrl_env.checkpoint import State, read_checkpoint, write_checkpoint
-from hyperrl_env.files import final_name, is_plain_file
+from hyperrl_env.saving.checkpoint import State, read_checkpoint, write_checkpoint
+from hyperrl_env.saving.files import final_name, is_plain_file
 
 CHECKPOINTS = "checkpoints"
 # What is called otherwise in the folder is not the run's, and stays.

@@ -22,7 +22,7 @@ import gymnasium as gym
 from rich.console import Console
 
 from hyperrl_env import CheckpointError, InnerEnvError
-from hyperrl_env.arguments import unknown
+from hyperrl_env.checks import unknown
 from hyperrl_lab.assignments import known_keywords, parse_assignments
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config, versions
 from hyperrl_lab.display import Display

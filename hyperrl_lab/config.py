@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hyperrl_env.arguments import unknown
-from hyperrl_env.files import write_text
+from hyperrl_env.checks import unknown
+from hyperrl_env.saving.files import write_text
 
 CONFIG_FILE = "config.json"
 # What else decides the bits of a run; kept beside the configuration.

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from hyperrl_env.files import whole_file
+from hyperrl_env.saving.files import whole_file
 
 # Legible in print at one column's width, and in grey: light points and bands, dark lines.
 _STYLE: dict[Any, Any] = {

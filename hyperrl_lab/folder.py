@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from hyperrl_env.files import final_name, is_plain_file, write_text
+from hyperrl_env.saving.files import final_name, is_plain_file, write_text
 from hyperrl_lab.config import CONFIG_FILE, read_config
 from hyperrl_lab.lock import HOLDER_FILE
 

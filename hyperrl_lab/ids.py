@@ -9,7 +9,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
 from hyperrl_env import TASKS, HyperRLEnv, env_ids
-from hyperrl_env.arguments import suggestion
+from hyperrl_env.checks import suggestion
 from hyperrl_lab.importing import load_module
 
 # All ids begin alike.

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import agents
-from hyperrl_env.arguments import suggestion
+from hyperrl_env.checks import suggestion
 
 
 def load(path: str) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from hyperrl_env.files import write_text
+from hyperrl_env.saving.files import write_text
 
 # The holder has a file of its own: Windows lets nobody else read a locked one.
 LOCK_FILE, HOLDER_FILE = ".hyperrl.lock", ".hyperrl.holder"

@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from hyperrl_env.files import whole_file
+from hyperrl_env.saving.files import whole_file
 from hyperrl_env.search_space import BoundSearchSpace
 
 ACTIONS_FILE, EPISODES_FILE = "actions.parquet", "episodes.parquet"

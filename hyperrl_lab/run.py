@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits
 
 import agents
 from hyperrl_env import CheckpointError, HyperRLEnv
-from hyperrl_env.checkpoint import State
-from hyperrl_env.files import whole_file, write_text
-from hyperrl_env.identity import described, differences
+from hyperrl_env.saving.checkpoint import State
+from hyperrl_env.saving.files import whole_file, write_text
+from hyperrl_env.saving.identity import as_plain_values, differences
 from hyperrl_lab.checkpoints import Checkpoints
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, write_config
 from hyperrl_lab.folder import RunFolder, check_unused
@@ -120,7 +120,7 @@ class TrainingRun:
             if PROGRESS_FILE in self._files.own():
                 raise CheckpointError(f"{self.folder} holds a run whose checkpoints are gone.")
             return
-        if found := differences(state["config"], described(asdict(self.config))):
+        if found := differences(state["config"], as_plain_values(asdict(self.config))):
             raise CheckpointError(f"The checkpoint is that of another run: {'; '.join(found)}.")
         self._inner.restore(state["env"])
         self._agent.load_state_dict(state["agent"])
@@ -211,7 +211,7 @@ class TrainingRun:
     def _present_state(self) -> dict[str, Any]:
         """A copy of everything but the log that the run would go on with."""
         return {
-            "config": described(asdict(self.config)),
+            "config": as_plain_values(asdict(self.config)),
             "env": self._inner.snapshot(),
             "agent": self._agent.state_dict(),
             "obs": self._obs,

@@ -24,6 +24,8 @@ import os
 SCALE = float(os.environ.get("HYPERRL_NOTEBOOK_SCALE", "1"))
 
 # %%
+import warnings
+
 import gymnasium as gym
 import matplotlib.pyplot as plt
 import numpy as np
@@ -120,15 +122,20 @@ print(f"{len(rewards)} phases; hyper-reward at first {rewards[0]:.2f}, at last {
 # ## A Stable-Baselines3 algorithm
 #
 # DQN takes the discrete actions; PPO, SAC or TD3 the continuous ones of `action_mode="box"`, here of two hyperparameters.
-# To them it is an environment like any other; when the run is finished, `reset` starts the next one.
+# To them it is an environment like any other. At the end of the run Stable-Baselines3 resets it, which starts a new run and
+# warns of it once; the policy that was trained stays at hand as `finished_learner.model`.
 
 # %%
+warnings.filterwarnings("ignore", message=".*The run is finished, so reset")
 phases = TOTAL_ENV_STEPS // 512
 dqn = sb3.DQN("MlpPolicy", make_env(), buffer_size=1_000, learning_starts=8, train_freq=1, seed=0).learn(
     phases
 )
 ppo = sb3.PPO("MlpPolicy", make_env(search_space=["learning_rate", "clip_range"], action_mode="box"),
               n_steps=8, batch_size=8, seed=0).learn(phases)  # fmt: skip
+print(
+    "trained by DQN's choices:", dqn.env.envs[0].unwrapped.finished_learner.num_timesteps, "environment steps"
+)
 obs, _ = ppo.env.envs[0].reset(seed=1)
 values = ppo.env.envs[0].unwrapped.search_space.values(ppo.predict(obs)[0])
 print("PPO would now choose", {name: float(f"{value:.3g}") for name, value in values.items()})

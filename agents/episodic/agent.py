@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agents.base import HyperAgent, Observation
 from agents.episodic.embedding import Embedding, ProjectionEmbedding, RandomEmbedding, VAEEmbedding
 from agents.episodic.memory import EpisodicMemory
-from hyperrl_env.arguments import check_at_least, check_fraction, check_positive
+from hyperrl_env.checks import check_at_least, check_fraction, check_positive
 
 EmbeddingName = Literal["vae", "paper", "random"]
 # Width of the VAE: the narrowest that tells near values as well as one of D/4 (`benchmarks/`).

@@ -20,8 +20,8 @@ from torch import Tensor
 from agents.episodic.vae import VAE
 from hyperrl_env import HyperRLEnv
 from hyperrl_env.hyper_state import HyperStateProjector
-from hyperrl_env.learners.flat import Floats
-from hyperrl_env.randomness import RandomState
+from hyperrl_env.numeric.arrays import Floats
+from hyperrl_env.numeric.random_state import RandomState
 
 # Standardised features are clipped here, as VecNormalize does: a feature that has hardly moved yet
 # has a spread near 0, and its first move would otherwise drown all others.

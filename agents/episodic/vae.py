@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from hyperrl_env.hyper_state import SharedArrays
-from hyperrl_env.learners.flat import Floats
-from hyperrl_env.learners.layers import Layer, backward, forward
+from hyperrl_env.numeric.arrays import Floats, SharedArrays
+from hyperrl_env.numeric.layers import Layer, backward, forward
 
 
 class VAE(nn.Module):

@@ -23,7 +23,7 @@ from agents.sb3.state import (
     load_algorithm_state,
     load_buffer_state,
 )
-from hyperrl_env.randomness import RandomState
+from hyperrl_env.numeric.random_state import RandomState
 
 
 class SB3Agent(HyperAgent):

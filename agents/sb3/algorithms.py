@@ -18,7 +18,7 @@ from stable_baselines3.common.type_aliases import TrainFreq
 
 from agents.base import Observation
 from agents.sb3.state import check_action_noise, check_buffer
-from hyperrl_env.arguments import unknown
+from hyperrl_env.checks import unknown
 from hyperrl_env.search_space import BoundSearchSpace
 
 # Their algorithms override `learn` only to give their logs a name.

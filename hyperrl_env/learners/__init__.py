@@ -10,13 +10,13 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
-from hyperrl_env.arguments import check_learner_argument, unknown
+from hyperrl_env.checks import check_learner_argument, unknown
 from hyperrl_env.hyperparameters import DEFINITIONS, definition
 from hyperrl_env.learners.a2c import A2CLearner
-from hyperrl_env.learners.acktr import ACKTR, ACKTRLearner
+from hyperrl_env.learners.acktr.algorithm import ACKTR, ACKTRLearner
 from hyperrl_env.learners.base import InnerLearner
-from hyperrl_env.learners.compiled import CompiledA2CLearner, CompiledPPOLearner
-from hyperrl_env.learners.compiled_acktr import CompiledACKTRLearner
+from hyperrl_env.learners.fast.acktr import FastACKTRLearner
+from hyperrl_env.learners.fast.base import FastA2CLearner, FastPPOLearner
 from hyperrl_env.learners.ppo import PPOLearner
 
 # (algorithm, backend): the class that trains it.
@@ -24,16 +24,16 @@ LEARNERS: Mapping[tuple[str, str], type[InnerLearner]] = {
     ("PPO", "eager"): PPOLearner,
     ("A2C", "eager"): A2CLearner,
     ("ACKTR", "eager"): ACKTRLearner,
-    ("PPO", "compiled"): CompiledPPOLearner,
-    ("A2C", "compiled"): CompiledA2CLearner,
-    ("ACKTR", "compiled"): CompiledACKTRLearner,
+    ("PPO", "fast"): FastPPOLearner,
+    ("A2C", "fast"): FastA2CLearner,
+    ("ACKTR", "fast"): FastACKTRLearner,
 }
 
 
 def learner_class(algorithm: str, backend: str) -> type[InnerLearner]:
     """The class that trains an algorithm on a backend.
 
-    "auto" is decided when the policy is known: a compiled learner trains what it has no closed
+    "auto" is decided when the policy is known: a fast learner trains what it has no closed
     form for as an eager one does.
 
     Raises:
@@ -45,7 +45,7 @@ def learner_class(algorithm: str, backend: str) -> type[InnerLearner]:
     backends = ["auto", *(backend for name, backend in LEARNERS if name == algorithm)]
     if backend not in backends:
         raise ValueError(f"Unknown backend {backend!r} for {algorithm}: give one of {backends}.")
-    return LEARNERS[algorithm, "compiled" if backend == "auto" else backend]
+    return LEARNERS[algorithm, "fast" if backend == "auto" else backend]
 
 
 def default_policy(observation_space: spaces.Space[Any]) -> str:

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from stable_baselines3 import A2C
 from torch.nn import functional
 
-from hyperrl_env.learners.whole_rollout import WholeRolloutLearner
+from hyperrl_env.learners.single_update import WholeRolloutLearner
 
 
 class A2CLearner(WholeRolloutLearner, A2C):

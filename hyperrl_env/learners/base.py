@@ -19,11 +19,11 @@ from stable_baselines3.common.utils import explained_variance, update_learning_r
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
-from hyperrl_env.atari import RAW_REWARD
 from hyperrl_env.hyper_reward import EnvironmentPhase
-from hyperrl_env.hyper_state import GradientHistory
 from hyperrl_env.hyperparameters import definition
-from hyperrl_env.learners.last_good import LONGEST_STEP, LastGoodState, is_plain, room
+from hyperrl_env.inner_envs.atari import RAW_REWARD
+from hyperrl_env.learners.gradient_history import GradientHistory
+from hyperrl_env.learners.resumable import ResumableAlgorithm
 from hyperrl_env.learners.rollout_targets import (
     CollectedRollout,
     Discounts,
@@ -31,7 +31,7 @@ from hyperrl_env.learners.rollout_targets import (
     Targets,
     sb3_targets,
 )
-from hyperrl_env.learners.state import ResumableAlgorithm
+from hyperrl_env.learners.step_guard import LONGEST_STEP, LastGoodState, has_bounded_steps, headroom
 
 
 class RecordedPhase(NamedTuple):
@@ -66,7 +66,7 @@ class PhaseRecorder(BaseCallback):
     finite = True
 
     def _on_rollout_start(self) -> None:
-        self.finite = made_finite(self.model._last_obs)
+        self.finite = replace_nonfinite(self.model._last_obs)
         self.rewards: list[NDArray[np.floating]] = []
         self.learned_rewards: list[NDArray[np.floating]] = []
         self.time_limit_values: list[NDArray[np.float32]] = []
@@ -75,7 +75,7 @@ class PhaseRecorder(BaseCallback):
         self.episode_lengths: list[int] = []
 
     def _on_step(self) -> bool:
-        self.finite &= made_finite(self.locals["new_obs"])
+        self.finite &= replace_nonfinite(self.locals["new_obs"])
         self.rewards.append(self._raw_rewards())
         # SB3 adds the bootstrap of a time limit to `rewards` in place after this call: copy now.
         self.learned_rewards.append(self.locals["rewards"].copy())
@@ -108,7 +108,7 @@ class PhaseRecorder(BaseCallback):
         return values
 
 
-def made_finite(observations: Any) -> bool:
+def replace_nonfinite(observations: Any) -> bool:
     """Sets to 0, in place, what is not finite in float32, the policy's type; whether there was nothing."""
     parts = observations.values() if isinstance(observations, dict) else (observations,)
     finite = True
@@ -163,7 +163,7 @@ class InnerLearner(ResumableAlgorithm):
         "_last_episode_return",
         "_recorder",
         "_reward_gamma",
-        "_room",
+        "_headroom",
         "_statistics",
         "_targets",
     )
@@ -196,7 +196,7 @@ class InnerLearner(ResumableAlgorithm):
         return int(self.update_phase_finished)
 
     @property
-    def compiled(self) -> bool:
+    def is_fast(self) -> bool:
         """Whether updates take the fast way, instead of SB3's own arithmetic."""
         return False
 
@@ -260,7 +260,7 @@ class InnerLearner(ResumableAlgorithm):
         self.updates_refused = 0
         self._statistics: dict[str, list[Tensor | float]] = {}
         # Measured anew: between update phases others may have set the parameters.
-        self._room = -1.0
+        self._headroom = -1.0
         self.policy.set_training_mode(True)
         self._begin_update_phase()
         return phase
@@ -388,32 +388,32 @@ class InnerLearner(ResumableAlgorithm):
 
     def _step(self) -> bool:
         """The optimiser's step; False where it would ruin the policy, which then stays as it was."""
-        if self._cannot_ruin():
+        if self._step_is_safe():
             self.policy.optimizer.step()
             return True
         before = LastGoodState(self.policy)
         # Torch's word for a step size that float32 cannot hold.
         with suppress(RuntimeError):
             self.policy.optimizer.step()
-            if room(self.policy) >= 0:
+            if headroom(self.policy) >= 0:
                 return True
         before.restore()
         return False
 
-    def _cannot_ruin(self) -> bool:
+    def _step_is_safe(self) -> bool:
         """Whether the next step is too short to leave the policy unusable, by what is known of it.
 
         Spares nearly every step the copy and the look at all parameters that certainty takes.
         """
-        return is_plain(self.policy.optimizer) and self._has_room()
+        return has_bounded_steps(self.policy.optimizer) and self._has_headroom()
 
-    def _has_room(self) -> bool:
-        """Whether the next step of an optimiser for which `is_plain` leaves the policy usable for sure."""
+    def _has_headroom(self) -> bool:
+        """Whether the next step, of an optimiser with bounded steps, certainly leaves the policy usable."""
         step = LONGEST_STEP * self.policy.optimizer.param_groups[0]["lr"]
-        self._room -= step
-        if not self._room >= 0:
-            self._room = room(self.policy) - step
-        return self._room >= 0
+        self._headroom -= step
+        if not self._headroom >= 0:
+            self._headroom = headroom(self.policy) - step
+        return self._headroom >= 0
 
     def _note(self, **statistics: Tensor | float) -> None:
         """Takes an applied update's statistics into the means of its phase."""

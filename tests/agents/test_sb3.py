@@ -20,7 +20,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 import agents
 import hyperrl_env  # noqa: F401 - registers the ids
-from hyperrl_env.checkpoint import read_checkpoint, write_checkpoint
+from hyperrl_env.saving.checkpoint import read_checkpoint, write_checkpoint
 
 # As in `learn()`, runs are left unfinished here, or followed by others, which is said.
 pytestmark = pytest.mark.filterwarnings("ignore:.*starts a new.* with a new model:UserWarning")

@@ -8,10 +8,12 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 
-from hyperrl_env.learners import ACKTR, ACKTRLearner, kfac, kfac_optimizer
-from hyperrl_env.learners.acktr import FISHER_OF_LOG_STD, fisher_loss
-from hyperrl_env.learners.compiled_acktr import CompiledACKTRLearner
-from hyperrl_env.learners.kfac_optimizer import KFAC
+from hyperrl_env.learners import ACKTR, ACKTRLearner
+from hyperrl_env.learners.acktr import kfac
+from hyperrl_env.learners.acktr import optimizer as kfac_optimizer
+from hyperrl_env.learners.acktr.algorithm import FISHER_OF_LOG_STD, fisher_loss
+from hyperrl_env.learners.acktr.optimizer import KFAC
+from hyperrl_env.learners.fast.acktr import FastACKTRLearner
 
 
 def make(env="CartPole-v1", n_envs=2, policy="MlpPolicy", cls=ACKTR, **kwargs):
@@ -235,14 +237,14 @@ def test_it_learns_from_pictures():
 
 
 def test_the_backends(make_env, run_to_end):
-    """ "compiled" and "auto" are the same; where the policy has no closed form they are "eager"."""
+    """ "fast" and "auto" are the same; where the policy has no closed form they are "eager"."""
     kwargs = {"total_env_steps": 60, "learner_kwargs": {"n_steps": 10}}
     found = []
-    for backend in ("compiled", "auto", "eager"):
+    for backend in ("fast", "auto", "eager"):
         env = make_env("ACKTR", **kwargs, backend=backend)
         run_to_end(env, 0)
-        found.append((type(env.learner), env.learner.compiled))
-    assert found == [(CompiledACKTRLearner, True)] * 2 + [(ACKTRLearner, False)]
+        found.append((type(env.learner), env.learner.is_fast))
+    assert found == [(FastACKTRLearner, True)] * 2 + [(ACKTRLearner, False)]
 
 
 @pytest.mark.parametrize("policy_kwargs", [{"net_arch": [8]}, {"activation_fn": torch.nn.ELU}], ids=str)
@@ -256,7 +258,7 @@ def test_the_compiled_backend_is_followed_by_sb3(make_env, bits_of, run_to_end, 
     )
     run_to_end(env, 0)
     model = env.learner.model
-    assert env.learner.compiled == ("net_arch" in policy_kwargs)
+    assert env.learner.is_fast == ("net_arch" in policy_kwargs)
     model.save(tmp_path / "model.zip")
     loaded = ACKTR.load(tmp_path / "model.zip", device="cpu")
     loaded.rollout_buffer = model.rollout_buffer

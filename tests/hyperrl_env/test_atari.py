@@ -18,8 +18,8 @@ from stable_baselines3.common.vec_env import VecFrameStack
 
 import agents
 import hyperrl_env
-from hyperrl_env.atari import game_names, make_atari_envs
-from hyperrl_env.scan import discounted_sums
+from hyperrl_env.inner_envs.atari import game_names, make_atari_envs
+from hyperrl_env.numeric.discounted_sums import discounted_sums
 
 SIMULATOR = {"frameskip": 1, "repeat_action_probability": 0.0}
 FEW = {

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hyperrl_env import CheckpointError
-from hyperrl_env.checkpoint import read_checkpoint, write_checkpoint
+from hyperrl_env.saving.checkpoint import read_checkpoint, write_checkpoint
 
 MEMBERS = ["arrays.safetensors", "manifest.json", "state.json"]
 

@@ -13,12 +13,12 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecFrameStack
 
 import hyperrl_env
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 
 pytest.importorskip("envpool", reason="the extra envpool is not installed")
 import envpool
 
-from hyperrl_env.envpool_envs import pool_ids
+from hyperrl_env.inner_envs.envpool import pool_ids
 
 TASKS = [task for task in hyperrl_env.TASKS.values() if task.family != "atari"]
 
@@ -323,7 +323,7 @@ def test_stable_baselines3_trains_and_evaluates_on_it():
     pool.close()
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 @pytest.mark.parametrize(
     ("id_", "kwargs"),
     [
@@ -355,7 +355,7 @@ def test_the_hyper_rl_of_a_game(make_env, run_to_end):
     assert env.learner.observation_space.shape == (4, 84, 84)
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_scores_are_raw_and_the_learner_sees_their_sign(backend, make_env):
     """The same actions again in EnvPool's own environments, which do not clip."""
     env = make_env(

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from hyperrl_env.files import final_name, is_plain_file, whole_file, write_text
+from hyperrl_env.saving.files import final_name, is_plain_file, whole_file, write_text
 
 
 def test_the_content_is_there_and_nothing_else(tmp_path):

@@ -12,7 +12,7 @@ from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import hyperrl_env
-from hyperrl_env.atari import game_names
+from hyperrl_env.inner_envs.atari import game_names
 
 ALLOWED_WARNINGS = (
     # Weights and gradients have no bounds, so neither has the hyper-state.

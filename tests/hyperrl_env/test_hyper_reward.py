@@ -201,7 +201,7 @@ OFFERED = {
 }
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 @pytest.mark.parametrize(
     ("algorithm", "name"),
     [(a, n) for a in ("PPO", "A2C", "ACKTR") for n in learner_class(a, "eager").offered],

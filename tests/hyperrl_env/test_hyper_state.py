@@ -12,7 +12,9 @@ import pytest
 import torch
 
 import hyperrl_env
-from hyperrl_env.hyper_state import GradientHistory, HyperStateProjector, as_matrix
+from hyperrl_env.hyper_state import HyperStateProjector
+from hyperrl_env.learners.gradient_history import GradientHistory
+from hyperrl_env.numeric.arrays import as_matrix
 
 TINY = {"n_steps": 16, "batch_size": 8, "n_epochs": 2, "policy_kwargs": {"net_arch": [3]}}
 

@@ -151,7 +151,7 @@ def test_two_values_make_two_learners_from_the_next_phase_on(
     assert bits_of(low.learner) == bits_of(again.learner)
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 @pytest.mark.parametrize(("algorithm", "name"), OFFERED)
 def test_a_choice_can_influence_the_return_that_it_is_credited_with(trained, algorithm, name, backend):
     """One learning episode from one state: two values held, two hyper-rewards."""
@@ -169,7 +169,7 @@ def test_a_choice_can_influence_the_return_that_it_is_credited_with(trained, alg
     assert rewards[0] != rewards[1]
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_n_epochs_is_read_where_an_epoch_ends(trained, weights_of, bits_of, backend):
     """Of two epochs the second is at hand: it becomes the last one, or the second of four."""
     low, high, again = (trained("PPO", "n_epochs", backend=backend) for _ in range(3))
@@ -303,7 +303,7 @@ def test_the_buffer_computes_advantages_with_gamma_and_lambda(trained, algorithm
     np.testing.assert_allclose(model.rollout_buffer.advantages.ravel(), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 @pytest.mark.parametrize("name", ["gamma", "gae_lambda"])
 def test_advantages_come_and_go_with_the_discounts(trained, name, backend):
     """Within one update phase: others for each value chosen, then the first ones again, to the bit."""

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hyperrl_env.learners import kfac
-from hyperrl_env.learners.kfac import Basis, eigenbasis, precondition, trust_region_scale
-from hyperrl_env.learners.kfac_optimizer import KFAC
+from hyperrl_env.learners.acktr import kfac
+from hyperrl_env.learners.acktr.kfac import Basis, eigenbasis, precondition, trust_region_scale
+from hyperrl_env.learners.acktr.optimizer import KFAC
 
 with warnings.catch_warnings():
     # One of its dependencies compiles with torch.jit.

@@ -28,7 +28,7 @@ def usual_loop(env, runs, seed=0):
     return [str(warning.message) for warning in caught]
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_the_usual_loop_leaves_the_finished_learner(make_env, run_to_end, bits_of, backend):
     env, alone = make_env(backend=backend), make_env(backend=backend)
     assert env.finished_learner is None

@@ -20,9 +20,9 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Flatten
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecNormalize
 
 import hyperrl_env  # noqa: F401 - registers the ids
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 from hyperrl_env.learners import learner_class, make_learner
-from hyperrl_env.learners.kfac_optimizer import KFAC
+from hyperrl_env.learners.acktr.optimizer import KFAC
 
 SMALL = {
     "PPO": {"n_steps": 24, "batch_size": 24, "n_epochs": 2},
@@ -86,7 +86,7 @@ class Twins:
     """An eager and a fast learner that live through the same, on the same random numbers."""
 
     def __init__(self, algorithm, env=Line, **kwargs):
-        self.both = [make(algorithm, backend, env, **kwargs) for backend in ("eager", "compiled")]
+        self.both = [make(algorithm, backend, env, **kwargs) for backend in ("eager", "fast")]
         self.eager, self.fast = self.both
         self.seed = 0
 
@@ -416,10 +416,10 @@ def test_what_was_frozen_is_trained_again_from_its_own_moments(algorithm):
     twins.collect()
     freeze(twins, False)
     twins.finish().assert_alike()
-    assert twins.fast.compiled
+    assert twins.fast.is_fast
     twins.collect().update()
     freeze(twins)
-    assert twins.fast.compiled == (algorithm != "ACKTR")
+    assert twins.fast.is_fast == (algorithm != "ACKTR")
     twins.finish().collect().finish().assert_alike()
 
 
@@ -454,7 +454,7 @@ def test_states_with_and_without_steps_on_some_parameters():
         twins.update().assert_alike()
         put_back(states)
         twins.update().assert_alike()
-    assert twins.fast.compiled
+    assert twins.fast.is_fast
 
 
 class Bottleneck(BaseFeaturesExtractor):
@@ -512,13 +512,13 @@ def test_an_extractor_of_ones_own(algorithm, door):
     twins = Twins(algorithm, policy_kwargs=policy).collect().finish().collect()
     door(twins)
     twins.finish(learning_rate=1e-3).collect().finish().assert_alike()
-    assert twins.fast.compiled
+    assert twins.fast.is_fast
     for learner in twins.both:
         learner.policy.features_extractor.requires_grad_(True)
     twins.collect().finish().assert_alike()
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_the_hyper_state_is_that_of_the_layers_that_are_there(make_env, backend):
     env = make_env("PPO", backend=backend, decision="phase", learning_episode_phases=None)
     env.reset(seed=0)
@@ -544,24 +544,24 @@ def test_it_is_fast_again_when_what_forbade_it_is_gone(algorithm, shut, open_aga
     if algorithm == "ACKTR" and shut is not a_method_of_the_object:
         return
     twins = Twins(algorithm).collect()
-    assert twins.fast.compiled
+    assert twins.fast.is_fast
     shut(twins, algorithm, tmp_path)
-    assert not twins.fast.compiled
+    assert not twins.fast.is_fast
     twins.update().assert_alike()
     for learner in twins.both:
         open_again(learner)
-    assert twins.fast.compiled
+    assert twins.fast.is_fast
     twins.finish().collect().finish().assert_alike()
 
 
 def test_a_removed_hook_is_no_hook():
     twins = Twins("PPO").collect()
     handles = [learner.policy.action_net.register_forward_hook(lambda *_: None) for learner in twins.both]
-    assert not twins.fast.compiled
+    assert not twins.fast.is_fast
     twins.update()
     for handle in handles:
         handle.remove()
-    assert twins.fast.compiled
+    assert twins.fast.is_fast
     twins.finish().assert_alike()
 
 
@@ -595,7 +595,7 @@ def test_a_learner_that_was_loaded(tmp_path):
     twins.eager, twins.fast = twins.both
     for learner in twins.both:
         learner.start_run(100_000, gradient_order=2)
-    assert twins.fast.compiled
+    assert twins.fast.is_fast
     twins.collect().finish().assert_alike()
 
 
@@ -613,7 +613,7 @@ def small_env(backend, algorithm="PPO", **kwargs):
 
 
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_a_learning_rate_acts_after_set_parameters(algorithm, backend):
     def after(env, action, snapshot):
         env.restore(snapshot)
@@ -668,7 +668,7 @@ def test_the_switches_of_vec_normalize(env, values):
             switch(**now)(learner)
         twins.collect().assert_alike()
         twins.finish().collect().finish().assert_alike()
-    assert twins.fast.compiled
+    assert twins.fast.is_fast
 
 
 def test_statistics_that_others_put_there():
@@ -778,7 +778,7 @@ def test_environments_that_write_into_one_array(normalize):
     """SB3 keeps an episode's last observation until the next one has begun, and no longer."""
     in_place, afresh, copied = (Twins("PPO", env, normalize=normalize) for env in (Writes, WritesSteps, Line))
     for twins in (in_place, afresh, copied):
-        assert twins.fast.compiled
+        assert twins.fast.is_fast
         twins.collect().assert_alike()
         twins.finish().collect().finish().assert_alike()
     for expected, found in zip(copied.both, afresh.both, strict=True):
@@ -806,7 +806,7 @@ class Scaled(RolloutBuffer):
 @ALGORITHMS
 def test_another_rollout_buffer_class(algorithm):
     twins = Twins(algorithm, rollout_buffer_class=Scaled, normalize=False)
-    assert not twins.fast.compiled
+    assert not twins.fast.is_fast
     twins.collect()
     own = make(algorithm, "eager", normalize=False)
     np.random.seed(twins.seed)
@@ -830,13 +830,13 @@ def test_another_rollout_buffer_in_the_middle(algorithm):
         )
 
     twins = Twins(algorithm).collect().finish().each(replace)
-    assert not twins.fast.compiled
+    assert not twins.fast.is_fast
     twins.collect().finish().assert_alike()
 
 
 def test_who_asks_for_the_fast_backend_is_told_which_buffer_has_none():
-    with pytest.warns(UserWarning, match=r"Scaled on cpu has no closed form for backend='compiled'"):
-        small_env("compiled", rollout_buffer_class=Scaled)
+    with pytest.warns(UserWarning, match=r"Scaled on cpu has no closed form for backend='fast'"):
+        small_env("fast", rollout_buffer_class=Scaled)
     small_env("auto", rollout_buffer_class=Scaled)
 
 
@@ -866,5 +866,5 @@ class Adam(torch.optim.Adam):
 )
 def test_classes_of_ones_own_are_left_to_sb3(algorithm, settings):
     twins = Twins(algorithm, **settings)
-    assert not twins.fast.compiled
+    assert not twins.fast.is_fast
     twins.collect().finish().collect().finish().assert_alike(0)

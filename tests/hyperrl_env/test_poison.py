@@ -81,7 +81,7 @@ def run(env):
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 @pytest.mark.parametrize("poison", POISONS)
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 @pytest.mark.parametrize(
     ("normalize", "discrete", "at"), [(True, False, 20), (False, True, 20), (True, True, 32)]
@@ -106,7 +106,7 @@ def test_what_the_inner_environment_gives(algorithm, backend, poison, normalize,
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 @pytest.mark.parametrize("value", BEYOND)
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("at", [20, 32])
 def test_observations_that_networks_cannot_take(backend, value, normalize, at, make_env):
@@ -151,7 +151,7 @@ OFFERED = {
     ("algorithm", "name"),
     [(algorithm, name) for algorithm, names in OFFERED.items() for name in names],
 )
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_what_the_agent_chooses(algorithm, backend, name, env_id, make_env):
     env = make_env(
         algorithm,

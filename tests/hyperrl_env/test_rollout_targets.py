@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from hyperrl_env.learners.lean_rollout import lean_targets
+from hyperrl_env.learners.fast.rollout import fast_targets
 from hyperrl_env.learners.rollout_targets import (
     CollectedRollout,
     Discounts,
@@ -60,7 +60,7 @@ def test_both_ways_compute_the_definition(rollout, discounts):
     before = dict(vars(buffer))
     for found in (
         sb3_targets(buffer, rollout, Discounts(*discounts)),
-        lean_targets(rollout, Discounts(*discounts)),
+        fast_targets(rollout, Discounts(*discounts)),
     ):
         np.testing.assert_allclose(found.advantages, expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.returns, expected + rollout.values, rtol=1e-4, atol=1e-5)
@@ -73,7 +73,7 @@ def test_each_pair_is_computed_once_and_survives(rollout):
 
     def estimate(rollout, discounts):
         asked.append(discounts)
-        return lean_targets(rollout, discounts)
+        return fast_targets(rollout, discounts)
 
     collected = Targets(np.ones((T, N)), np.zeros((T, N)))
     targets = RolloutTargets(rollout, first, collected)

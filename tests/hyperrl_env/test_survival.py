@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 import agents
 from hyperrl_env import CheckpointError, InnerEnvError, SearchSpace
-from hyperrl_env.checkpoint import read_checkpoint, write_checkpoint
+from hyperrl_env.saving.checkpoint import read_checkpoint, write_checkpoint
 
 # Runs are left unfinished here, and finished ones followed by others, which is said (see test_lifecycle.py).
 pytestmark = [
@@ -131,9 +131,9 @@ STEPS = 17  # in the middle of an update phase and of inner episodes
         for i, task in enumerate(TASKS)
         for j, agent in enumerate(AGENTS)
         # Every task with every agent, and every task and every agent with both backends.
-        for backend in (("eager", "compiled") if agent == "epgt" else (("eager", "compiled")[(i + j) % 2],))
+        for backend in (("eager", "fast") if agent == "epgt" else (("eager", "fast")[(i + j) % 2],))
         # One inversion of the Nature CNN's statistics takes seconds.
-        if task != "acktr atari" or (agent, backend) == ("epgt", "compiled")
+        if task != "acktr atari" or (agent, backend) == ("epgt", "fast")
     ],
 )
 def test_a_run_that_is_saved_and_loaded_is_the_run(task, agent, backend, tmp_path, other_process):
@@ -213,7 +213,7 @@ def take(env, action):
         env.reset()
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C", "ACKTR"])
 def test_branches_are_identical_until_their_actions_differ(algorithm, backend, make_env, bits_of):
     trunk, left, right = (make_env(algorithm, backend=backend) for _ in range(3))
@@ -240,7 +240,7 @@ def test_branches_are_identical_until_their_actions_differ(algorithm, backend, m
 
 def test_a_restored_learner_stays_the_same_object_and_keeps_sharing_memory(make_env):
     """The fast backend's arrays are Torch's tensors, and have to stay so."""
-    env = make_env("PPO", backend="compiled")
+    env = make_env("PPO", backend="fast")
     env.reset(seed=0)
     learner, snapshot = env.learner, env.snapshot()
     once = env.step(0)[0].tobytes()
@@ -283,7 +283,7 @@ OTHERS = {
     "total_env_steps": ("PPO", {"total_env_steps": 64}),
     "learning_episode_phases": ("PPO", {"learning_episode_phases": 2}),
     "hyper_reward": ("PPO", {"hyper_reward": "episode_return"}),
-    "learner is": ("PPO", {"backend": "compiled"}),
+    "learner is": ("PPO", {"backend": "fast"}),
     "env_kwargs": ("PPO", {"env_kwargs": {"sutton_barto_reward": True}}),
 }
 
@@ -428,7 +428,7 @@ class Failing(gym.Env):
         return np.zeros(2, np.float32), 1.0, False, self.t % 7 == 0, {}
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_an_inner_environment_that_raises_is_reported_in_full(backend, make_env, take_default_steps):
     env = make_env("PPO", env_id=None, env_fn=Failing, backend=backend)
     env.reset(seed=7)
@@ -469,7 +469,7 @@ def test_a_first_phase_that_fails_leaves_no_run(make_env, monkeypatch):
     env.step(env.default_action)
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_a_reset_that_fails_is_reported(backend, make_env, monkeypatch):
     """The first one, and the one that starts afresh what no simulator can give back."""
 

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from hyperrl_env.checkpoint import write_checkpoint
+from hyperrl_env.saving.checkpoint import write_checkpoint
 from hyperrl_lab import checkpoints as checkpoints_module
 from hyperrl_lab.checkpoints import CHECKPOINTS, Checkpoints
 from hyperrl_lab.cli import main

@@ -28,7 +28,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.util.tensor_util import make_ndarray
 
 from hyperrl_env import CheckpointError, InnerEnvError
-from hyperrl_env.checkpoint import read_checkpoint, write_checkpoint
+from hyperrl_env.saving.checkpoint import read_checkpoint, write_checkpoint
 from hyperrl_lab import checkpoints as checkpoints_module
 from hyperrl_lab import log as log_module
 from hyperrl_lab import run as run_module

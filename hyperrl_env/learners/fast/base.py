@@ -13,14 +13,15 @@ from stable_baselines3.common.buffers import RolloutBuffer
 
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.base import InnerLearner, RecordedPhase
-from hyperrl_env.learners.closed_form import ActorCritic
-from hyperrl_env.learners.features import NetworkFeatures
-from hyperrl_env.learners.flat import FlatParameters, Floats, flat_optimizer, has_flat_state
-from hyperrl_env.learners.last_good import LastGoodState, is_plain, room
-from hyperrl_env.learners.lean_rollout import collect_lean, is_lean, lean_targets
-from hyperrl_env.learners.linking import Parts, hides_methods, optimises
+from hyperrl_env.learners.fast.actor_critic import ActorCritic
+from hyperrl_env.learners.fast.features import NetworkFeatures
+from hyperrl_env.learners.fast.flat_parameters import FlatParameters, flat_optimizer, has_flat_state
+from hyperrl_env.learners.fast.linking import Parts, hides_methods, optimises
+from hyperrl_env.learners.fast.rollout import can_collect_fast, collect_fast, fast_targets
 from hyperrl_env.learners.ppo import PPOLearner
 from hyperrl_env.learners.rollout_targets import CollectedRollout, Discounts, Targets
+from hyperrl_env.learners.step_guard import LastGoodState, has_bounded_steps, headroom
+from hyperrl_env.numeric.arrays import Floats
 
 
 def between(x: Floats, low: float, high: float) -> Floats:
@@ -64,11 +65,11 @@ def ppo_policy_objective(log_ratio: Floats, advantages: Floats, clip: float) -> 
     return -float(np.minimum(plain, clipped).sum()) / len(plain), delta, ratio
 
 
-class CompiledLearner(InnerLearner):
+class FastLearner(InnerLearner):
     """What the fast learners share: flat parameters, and the lean environment phase.
 
     A policy, an optimiser or a rollout buffer that is not written out in closed form is left to SB3's
-    own arithmetic; `compiled` tells. Of a `CnnPolicy` all but the features extractor is written out.
+    own arithmetic; `is_fast` says so. Of a `CnnPolicy` all but the features extractor is written out.
     Whatever of them is replaced from outside is written out anew, before the next update or phase.
     """
 
@@ -106,8 +107,8 @@ class CompiledLearner(InnerLearner):
         self._parts = Parts(self.policy)
 
     @property
-    def compiled(self) -> bool:
-        """See `InnerLearner.compiled`."""
+    def is_fast(self) -> bool:
+        """See `InnerLearner.is_fast`."""
         self._link()
         return self._actor_critic is not None
 
@@ -123,23 +124,23 @@ class CompiledLearner(InnerLearner):
     def _estimate_targets(self, rollout: CollectedRollout, discounts: Discounts) -> Targets:
         if self._actor_critic is None:
             return super()._estimate_targets(rollout, discounts)
-        return lean_targets(rollout, discounts)
+        return fast_targets(rollout, discounts)
 
     def _collect(self) -> RecordedPhase:
         self._link()
-        if self._actor_critic is None or self.env is None or not is_lean(self.env):
+        if self._actor_critic is None or self.env is None or not can_collect_fast(self.env):
             return super()._collect()
         if self._last_obs is None:
             self.restart_inner_episodes()
         with np.errstate(all="ignore"):
-            return collect_lean(self, self._actor_critic)
+            return collect_fast(self, self._actor_critic)
 
 
-class FirstOrderLearner(CompiledLearner):
+class FirstOrderLearner(FastLearner):
     """A fast learner whose optimiser goes by the gradient alone, on flat arrays too."""
 
     _run_attributes: ClassVar[tuple[str, ...]] = (
-        *CompiledLearner._run_attributes,
+        *FastLearner._run_attributes,
         "_flat_optimizer",
         "_rollout",
     )
@@ -150,7 +151,7 @@ class FirstOrderLearner(CompiledLearner):
     def _has_closed_form(self) -> bool:
         optimizer = self.policy.optimizer
         return (
-            is_plain(optimizer)
+            has_bounded_steps(optimizer)
             and super()._has_closed_form()
             and optimises(optimizer, self.policy)
             and has_flat_state(optimizer)
@@ -207,7 +208,7 @@ class FirstOrderLearner(CompiledLearner):
         if not math.isfinite(loss + norm):
             self.updates_refused += 1
             return
-        certain = self._has_room()
+        certain = self._has_headroom()
         before = None if certain else (LastGoodState(self.policy), gradient.copy())
         if certain:
             self.gradient_history.push(self._flat.gradient_tensor)
@@ -217,7 +218,7 @@ class FirstOrderLearner(CompiledLearner):
         self._flat_optimizer.step()
         if before is not None:
             state, unclipped = before
-            if not room(self.policy) >= 0:
+            if not headroom(self.policy) >= 0:
                 state.restore()
                 self.updates_refused += 1
                 return
@@ -225,7 +226,7 @@ class FirstOrderLearner(CompiledLearner):
         self._note(loss=loss, grad_norm=norm, **statistics)
 
 
-class CompiledPPOLearner(FirstOrderLearner, PPOLearner):
+class FastPPOLearner(FirstOrderLearner, PPOLearner):
     """PPO with closed-form updates."""
 
     _run_attributes: ClassVar[tuple[str, ...]] = (
@@ -273,7 +274,7 @@ class CompiledPPOLearner(FirstOrderLearner, PPOLearner):
         return True
 
 
-class CompiledA2CLearner(FirstOrderLearner, A2CLearner):
+class FastA2CLearner(FirstOrderLearner, A2CLearner):
     """A2C with closed-form updates."""
 
     _run_attributes: ClassVar[tuple[str, ...]] = (

@@ -42,7 +42,7 @@ _WRAPPERS: Mapping[str, tuple[str, ...]] = {
     "stable_baselines3.common.atari_wrappers.MaxAndSkipEnv": ("_obs_buffer",),
     "stable_baselines3.common.atari_wrappers.ClipRewardEnv": (),
     "stable_baselines3.common.atari_wrappers.WarpFrame": (),
-    "hyperrl_env.atari._KeepRawReward": (),
+    "hyperrl_env.inner_envs.atari._KeepRawReward": (),
 }
 _PLAIN_SIMULATORS: Mapping[str, tuple[str, ...]] = {
     "gymnasium.envs.classic_control.cartpole.CartPoleEnv": ("state", "steps_beyond_terminated"),

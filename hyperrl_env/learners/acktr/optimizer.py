@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from hyperrl_env.learners.kfac import (
+from hyperrl_env.learners.acktr.kfac import (
     Basis,
     Layer,
     eigenbasis,

@@ -12,7 +12,7 @@ import torch
 _DEEPEST = 6
 
 
-def described(value: Any, depth: int = 0) -> Any:
+def as_plain_values(value: Any, depth: int = 0) -> Any:
     """A setting as plain values that are the same in every process where the setting is the same.
 
     Objects are told by their class and attributes, functions and classes by their name: two functions of
@@ -23,17 +23,17 @@ def described(value: Any, depth: int = 0) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(key): described(item, depth + 1) for key, item in value.items()}
+        return {str(key): as_plain_values(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        items = [described(item, depth + 1) for item in value]
+        items = [as_plain_values(item, depth + 1) for item in value]
         return sorted(items, key=str) if isinstance(value, set | frozenset) else items
     if isinstance(value, np.ndarray | torch.Tensor):
         return str(value)
     if isinstance(value, functools.partial):
-        return [described(value.func), described(value.args), described(value.keywords)]
+        return [as_plain_values(value.func), as_plain_values(value.args), as_plain_values(value.keywords)]
     if isinstance(value, type) or not hasattr(value, "__dict__") or callable(getattr(value, "__get__", None)):
         return getattr(value, "__name__", type(value).__name__)
-    attributes = described(vars(value), depth + 1) if depth < _DEEPEST else "..."
+    attributes = as_plain_values(vars(value), depth + 1) if depth < _DEEPEST else "..."
     return {type(value).__name__: attributes}
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, HyperRLEnv
-from hyperrl_env.arguments import suggestion, unknown
+from hyperrl_env.checks import suggestion, unknown
 
 NUMBERS = st.one_of(
     st.integers(-2, 40),
@@ -70,7 +70,7 @@ ARGUMENTS = st.fixed_dictionaries(
         "n_envs": mostly(1, 2),
         "normalize": mostly(True, False),
         "learner_kwargs": LEARNER_KWARGS | NONSENSE,
-        "backend": mostly("eager", "compiled", "auto"),
+        "backend": mostly("eager", "fast", "auto"),
         "device": mostly("cpu", "auto"),
         "render_mode": mostly("ansi"),
         "env_kwargs": mostly({}, {"sutton_barto_reward": True}, {"nonsense": 1}),

@@ -8,7 +8,7 @@ import torch
 from stable_baselines3.common.utils import set_random_seed
 
 from hyperrl_env.inner_run import Seconds
-from hyperrl_env.randomness import RandomState
+from hyperrl_env.numeric.random_state import RandomState
 
 
 def draw():

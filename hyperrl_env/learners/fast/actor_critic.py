@@ -20,11 +20,12 @@ from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticP
 from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import nn
 
-from hyperrl_env.learners.distributions import Categorical, Distribution, Gaussian
-from hyperrl_env.learners.features import Features, NetworkFeatures, features_of
-from hyperrl_env.learners.flat import FlatParameters, Floats
-from hyperrl_env.learners.layers import Layer, backward, forward, output_derivatives, side_by_side
-from hyperrl_env.learners.linking import hides_methods, is_hooked
+from hyperrl_env.learners.fast.distributions import Categorical, Distribution, Gaussian
+from hyperrl_env.learners.fast.features import Features, NetworkFeatures, features_of
+from hyperrl_env.learners.fast.flat_parameters import FlatParameters
+from hyperrl_env.learners.fast.linking import hides_methods, is_hooked
+from hyperrl_env.numeric.arrays import Floats
+from hyperrl_env.numeric.layers import Layer, backward, forward, output_derivatives, side_by_side
 
 
 class ActorCritic:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from hyperrl_env.learners.flat import Floats
+from hyperrl_env.numeric.arrays import Floats
 
 
 class Layer(NamedTuple):

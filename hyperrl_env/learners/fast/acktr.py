@@ -8,21 +8,21 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from hyperrl_env.learners.acktr import ACKTRLearner
-from hyperrl_env.learners.closed_form import ActorCritic
-from hyperrl_env.learners.compiled import CompiledLearner, standardised, value_objective
-from hyperrl_env.learners.features import NetworkFeatures
-from hyperrl_env.learners.flat import Floats
-from hyperrl_env.learners.kfac_optimizer import KFAC
-from hyperrl_env.learners.linking import optimises
+from hyperrl_env.learners.acktr.algorithm import ACKTRLearner
+from hyperrl_env.learners.acktr.optimizer import KFAC
+from hyperrl_env.learners.fast.actor_critic import ActorCritic
+from hyperrl_env.learners.fast.base import FastLearner, standardised, value_objective
+from hyperrl_env.learners.fast.features import NetworkFeatures
+from hyperrl_env.learners.fast.linking import optimises
+from hyperrl_env.numeric.arrays import Floats
 
 
-class CompiledACKTRLearner(CompiledLearner, ACKTRLearner):
+class FastACKTRLearner(FastLearner, ACKTRLearner):
     """ACKTR whose derivatives are written out; the step is the optimiser's own."""
 
     _run_attributes: ClassVar[tuple[str, ...]] = (
         *ACKTRLearner._run_attributes,
-        *CompiledLearner._run_attributes,
+        *FastLearner._run_attributes,
     )
     # A factor is a mean over the samples that a layer is evaluated on at one time.
     _at_once: ClassVar[int | None] = None

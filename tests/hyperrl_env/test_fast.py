@@ -14,10 +14,10 @@ from torch._dynamo.utils import counters
 
 import hyperrl_env  # noqa: F401 - registers the ids
 from hyperrl_env import Hyperparameter
-from hyperrl_env.inner_envs import make_inner_envs
+from hyperrl_env.inner_envs.make import make_inner_envs
 from hyperrl_env.learners import learner_class, make_learner
-from hyperrl_env.learners.lean_rollout import is_lean
-from hyperrl_env.scan import discounted_sums
+from hyperrl_env.learners.fast.rollout import can_collect_fast
+from hyperrl_env.numeric.discounted_sums import discounted_sums
 
 BUFFER = (
     "observations",
@@ -45,16 +45,16 @@ def make(
 
 
 def twins(algorithm, **kwargs):
-    """An eager and a compiled learner in one and the same state, at the start of an update phase."""
-    eager, compiled = (make(algorithm, backend, **kwargs) for backend in ("eager", "compiled"))
-    for learner in (eager, compiled):
+    """An eager and a fast learner in one and the same state, at the start of an update phase."""
+    eager, fast = (make(algorithm, backend, **kwargs) for backend in ("eager", "fast"))
+    for learner in (eager, fast):
         learner.environment_phase()
     for name in (*BUFFER, "generator_ready"):
-        setattr(compiled.rollout_buffer, name, copy.copy(getattr(eager.rollout_buffer, name)))
-    compiled._targets = copy.deepcopy(eager._targets)
-    for learner in (eager, compiled):
+        setattr(fast.rollout_buffer, name, copy.copy(getattr(eager.rollout_buffer, name)))
+    fast._targets = copy.deepcopy(eager._targets)
+    for learner in (eager, fast):
         learner._begin_update_phase()
-    return eager, compiled
+    return eager, fast
 
 
 @pytest.mark.parametrize("n_epochs", [1, 6])
@@ -62,7 +62,7 @@ def test_the_fast_backend_draws_what_sb3_draws(n_epochs):
     """`target_kl` ends a phase early: permutations of epochs that never come are not drawn."""
     settings = {**PPO_SMALL, "n_epochs": n_epochs, "learning_rate": 1e-2, "target_kl": 0.02}
     drawn = []
-    for learner in (make("PPO", backend, **settings) for backend in ("eager", "compiled")):
+    for learner in (make("PPO", backend, **settings) for backend in ("eager", "fast")):
         np.random.seed(0)
         learner.environment_phase()
         while not learner.update_phase_finished:
@@ -102,8 +102,8 @@ def kind(name):
     return last if first == "optimizer" else first
 
 
-def assert_close(eager, compiled, tolerance):
-    expected, found = tensors(eager), tensors(compiled)
+def assert_close(eager, fast, tolerance):
+    expected, found = tensors(eager), tensors(fast)
     assert expected.keys() == found.keys()
     largest = {}
     for name, tensor in expected.items():
@@ -242,11 +242,11 @@ POLICIES = [
 
 @pytest.mark.parametrize(("algorithm", "env_id", "kwargs"), POLICIES)
 def test_one_update_gives_the_same_tensors(algorithm, env_id, kwargs):
-    eager, compiled = twins(algorithm, env_id=env_id, normalize=isinstance(env_id, str), **kwargs)
-    assert compiled.compiled
-    for learner in (eager, compiled):
+    eager, fast = twins(algorithm, env_id=env_id, normalize=isinstance(env_id, str), **kwargs)
+    assert fast.is_fast
+    for learner in (eager, fast):
         update(learner, learner.default_values())
-    assert_close(eager, compiled, 1e-5)
+    assert_close(eager, fast, 1e-5)
 
 
 VALUES = {
@@ -275,14 +275,14 @@ def test_every_update_hyperparameter_does_the_same(algorithm, env_id, policy, na
         return
     for value in VALUES[name]:
         settings = {**SMALL[algorithm], **policy}
-        eager, compiled = twins(algorithm, env_id=env_id, normalize=not policy, **settings)
+        eager, fast = twins(algorithm, env_id=env_id, normalize=not policy, **settings)
         for seed in range(1 if algorithm == "A2C" else 3):
-            for learner in (eager, compiled):
+            for learner in (eager, fast):
                 update(learner, {name: value}, seed)
-        assert_close(eager, compiled, 2e-4 if algorithm == "ACKTR" else 1e-4)
-        assert eager.update_statistics().keys() == compiled.update_statistics().keys()
+        assert_close(eager, fast, 2e-4 if algorithm == "ACKTR" else 1e-4)
+        assert eager.update_statistics().keys() == fast.update_statistics().keys()
         for key, expected in eager.update_statistics().items():
-            assert compiled.update_statistics()[key] == pytest.approx(expected, rel=1e-3, abs=1e-5), key
+            assert fast.update_statistics()[key] == pytest.approx(expected, rel=1e-3, abs=1e-5), key
 
 
 class Matrices(gym.Env):
@@ -330,25 +330,23 @@ class GivenNoise:
         learner._actor_critic.distribution.noise = lambda n_steps, n_envs: self.noise
 
 
-def assert_same_rollouts(eager, compiled, rtol, atol):
+def assert_same_rollouts(eager, fast, rtol, atol):
     """Both collect one, with the same noise."""
-    for learner in (eager, compiled):
+    for learner in (eager, fast):
         torch.manual_seed(0)
         learner.environment_phase()
     for name in BUFFER:
-        a, b = getattr(eager.rollout_buffer, name), getattr(compiled.rollout_buffer, name)
+        a, b = getattr(eager.rollout_buffer, name), getattr(fast.rollout_buffer, name)
         np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=name)
 
 
 def test_matrices_as_observations_and_actions():
-    eager, compiled = (
-        make("A2C", backend, Matrices, 2, True, n_steps=20) for backend in ("eager", "compiled")
-    )
-    assert compiled.compiled
-    assert_same_rollouts(eager, compiled, rtol=1e-4, atol=1e-5)
-    for learner in (eager, compiled):
+    eager, fast = (make("A2C", backend, Matrices, 2, True, n_steps=20) for backend in ("eager", "fast"))
+    assert fast.is_fast
+    assert_same_rollouts(eager, fast, rtol=1e-4, atol=1e-5)
+    for learner in (eager, fast):
         learner.policy_update({})
-    assert_close(eager, compiled, 1e-4)
+    assert_close(eager, fast, 1e-4)
 
 
 @pytest.mark.parametrize("vec_backend", ["gymnasium", "envpool"])
@@ -364,9 +362,9 @@ def test_the_environment_phase_fills_the_buffer_as_sb3_does(env_id, n_steps, n_e
         pytest.importorskip("envpool", reason="the extra envpool is not installed")
     learners = [
         make("A2C", backend, env_id, n_envs, normalize, vec_backend, n_steps=n_steps)
-        for backend in ("eager", "compiled")
+        for backend in ("eager", "fast")
     ]
-    assert is_lean(learners[1].env)
+    assert can_collect_fast(learners[1].env)
     with torch.no_grad():  # hoppers that fall at different times, poles that do not all fall at once
         for learner in learners:
             learner.policy.action_net.weight.mul_(30)
@@ -378,16 +376,16 @@ def test_the_environment_phase_fills_the_buffer_as_sb3_does(env_id, n_steps, n_e
 def test_the_environment_phase_on_pictures(env, n_envs):
     learners = [
         make("A2C", backend, env, n_envs, normalize=False, n_steps=40, **NATURE)
-        for backend in ("eager", "compiled")
+        for backend in ("eager", "fast")
     ]
-    assert learners[1].compiled
-    assert is_lean(learners[1].env)
+    assert learners[1].is_fast
+    assert can_collect_fast(learners[1].env)
     assert_equal_phases(*learners)
 
 
-def assert_equal_phases(eager, compiled):
+def assert_equal_phases(eager, fast):
     """Two phases on the same noise fill the buffer, and leave everything else, in the same way."""
-    learners, n_steps, n_envs = (eager, compiled), eager.n_steps, eager.n_envs
+    learners, n_steps, n_envs = (eager, fast), eager.n_steps, eager.n_envs
     normalize = eager.get_vec_normalize_env() is not None
     width = (
         eager.action_space.shape[0]
@@ -397,10 +395,10 @@ def assert_equal_phases(eager, compiled):
     for _ in range(2):
         noise = GivenNoise(n_steps, n_envs, int(width))
         noise.sample_eagerly(eager)
-        noise.sample_compiled(compiled)
+        noise.sample_compiled(fast)
         expected, found = (learner.environment_phase() for learner in learners)
         for name in BUFFER:
-            a, b = getattr(eager.rollout_buffer, name), getattr(compiled.rollout_buffer, name)
+            a, b = getattr(eager.rollout_buffer, name), getattr(fast.rollout_buffer, name)
             assert a.shape == b.shape
             assert a.dtype == b.dtype, name
             np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4, err_msg=name)
@@ -408,10 +406,10 @@ def assert_equal_phases(eager, compiled):
         np.testing.assert_allclose(expected.rewards, found.rewards, rtol=1e-4, atol=1e-4)
         assert expected.episode_lengths == found.episode_lengths
         assert expected.episode_returns == pytest.approx(found.episode_returns, rel=1e-3)
-        assert eager.num_timesteps == compiled.num_timesteps
-        assert len(eager.ep_info_buffer) == len(compiled.ep_info_buffer)
-        np.testing.assert_allclose(eager._last_obs, compiled._last_obs, rtol=1e-3, atol=1e-4)
-        np.testing.assert_array_equal(eager._last_episode_starts, compiled._last_episode_starts)
+        assert eager.num_timesteps == fast.num_timesteps
+        assert len(eager.ep_info_buffer) == len(fast.ep_info_buffer)
+        np.testing.assert_allclose(eager._last_obs, fast._last_obs, rtol=1e-3, atol=1e-4)
+        np.testing.assert_array_equal(eager._last_episode_starts, fast._last_episode_starts)
         if normalize:
             for attribute in ("obs_rms", "ret_rms"):
                 a, b = (getattr(x.get_vec_normalize_env(), attribute) for x in learners)
@@ -428,7 +426,7 @@ def assert_equal_phases(eager, compiled):
 
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "CartPole-v1"])
 def test_actions_are_drawn_from_the_policys_distribution(env_id):
-    learner = make("A2C", "compiled", env_id, n_envs=1, n_steps=2)
+    learner = make("A2C", "fast", env_id, n_envs=1, n_steps=2)
     with torch.no_grad():
         learner.policy.action_net.weight.mul_(100)
     actor = learner._actor_critic
@@ -445,7 +443,7 @@ def test_actions_are_drawn_from_the_policys_distribution(env_id):
 
 
 def test_the_policy_and_its_optimiser_are_seen_by_torch_as_ever():
-    learner = make("PPO", "compiled", **PPO_SMALL)
+    learner = make("PPO", "fast", **PPO_SMALL)
     learner.environment_phase()
     before = [p.detach().clone() for p in learner.policy.parameters()]
     learner.policy_update({})
@@ -511,7 +509,7 @@ def test_the_first_phases_of_a_run_follow_sb3s_arithmetic(task, vec_backend):
         )
         env.action_space.seed(0)
         env.reset(seed=0)
-        assert env.unwrapped.learner.compiled == (backend == "compiled")
+        assert env.unwrapped.learner.is_fast == (backend == "fast")
         seen = []
         for _ in range(3):
             obs, reward, _, _, info = env.step(env.action_space.sample())
@@ -520,7 +518,7 @@ def test_the_first_phases_of_a_run_follow_sb3s_arithmetic(task, vec_backend):
         return seen
 
     for (obs, reward, loss, lengths), (o, r, x, n) in zip(
-        first_phases("eager"), first_phases("compiled"), strict=True
+        first_phases("eager"), first_phases("fast"), strict=True
     ):
         np.testing.assert_allclose(o, obs, rtol=2e-2, atol=2e-3)
         assert r == pytest.approx(reward, rel=1e-2)
@@ -549,8 +547,8 @@ def test_later_phases_differ_no_more_than_two_seeds_do():
         return np.array([episode_return(env) for _ in range(8)])[3:]
 
     seeds = range(3)
-    eager, compiled = ([later_returns(backend, seed) for seed in seeds] for backend in ("eager", "compiled"))
-    between_backends = np.mean([np.abs(eager[s] - compiled[s]).mean() for s in seeds])
+    eager, fast = ([later_returns(backend, seed) for seed in seeds] for backend in ("eager", "fast"))
+    between_backends = np.mean([np.abs(eager[s] - fast[s]).mean() for s in seeds])
     between_seeds = np.mean([np.abs(eager[s] - eager[r]).mean() for s in seeds for r in seeds if r < s])
     # Where all is chaos the two are the same on average: half as much again is for chance.
     assert 0 < between_backends < 1.5 * between_seeds
@@ -559,21 +557,21 @@ def test_later_phases_differ_no_more_than_two_seeds_do():
 @pytest.mark.parametrize("pictures", [False, True])
 def test_no_hyper_action_compiles_anything(pictures):
     """Any batch size and value is one and the same arithmetic."""
-    assert run("compiled", pictures=pictures)[1].learner.compiled
+    assert run("fast", pictures=pictures)[1].learner.is_fast
     assert not counters["frames"]
     assert not counters["stats"]
 
 
 @pytest.mark.parametrize("pictures", [False, True])
 def test_same_seed_same_run_to_the_bit(pictures):
-    (a, _), (b, _), (c, _) = (run("compiled", seed, pictures) for seed in (0, 0, 1))
+    (a, _), (b, _), (c, _) = (run("fast", seed, pictures) for seed in (0, 0, 1))
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
     assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=False))
 
 
 def test_auto_is_compiled_where_it_fits():
-    assert run("auto")[1].learner.compiled
-    assert not run("eager")[1].learner.compiled
+    assert run("auto")[1].learner.is_fast
+    assert not run("eager")[1].learner.is_fast
 
 
 @pytest.mark.parametrize(
@@ -589,17 +587,15 @@ def test_auto_is_compiled_where_it_fits():
 )
 def test_what_has_no_closed_form_is_trained_by_sb3s_arithmetic(policy):
     settings = {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "learning_rate": LinearSchedule(1e-3, 0, 1)}
-    eager, compiled = (
-        make("PPO", backend, n_envs=1, **settings, **policy) for backend in ("eager", "compiled")
-    )
-    assert not compiled.compiled
-    for learner in (eager, compiled):
+    eager, fast = (make("PPO", backend, n_envs=1, **settings, **policy) for backend in ("eager", "fast"))
+    assert not fast.is_fast
+    for learner in (eager, fast):
         torch.manual_seed(0)
         np.random.seed(0)
         learner.environment_phase()
         while not learner.update_phase_finished:
             learner.policy_update({})
-    a, b = eager.policy.state_dict(), compiled.policy.state_dict()
+    a, b = eager.policy.state_dict(), fast.policy.state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -613,23 +609,23 @@ class Dropout(Bottleneck):
 
 def test_an_extractor_may_draw():
     policy = {"policy_kwargs": {"features_extractor_class": Dropout}}
-    eager, compiled = twins("PPO", env_id="CartPole-v1", **PPO_SMALL, **policy)
-    assert compiled.compiled
-    assert compiled.update_draws
-    for learner in (eager, compiled):
+    eager, fast = twins("PPO", env_id="CartPole-v1", **PPO_SMALL, **policy)
+    assert fast.is_fast
+    assert fast.update_draws
+    for learner in (eager, fast):
         torch.manual_seed(0)
         update(learner, {})
-    assert_close(eager, compiled, 1e-5)
-    eager, compiled = (
-        make("PPO", backend, "CartPole-v1", **PPO_SMALL, **policy) for backend in ("eager", "compiled")
+    assert_close(eager, fast, 1e-5)
+    eager, fast = (
+        make("PPO", backend, "CartPole-v1", **PPO_SMALL, **policy) for backend in ("eager", "fast")
     )
-    assert_same_rollouts(eager, compiled, rtol=1e-3, atol=1e-4)
+    assert_same_rollouts(eager, fast, rtol=1e-3, atol=1e-4)
 
 
 def test_only_who_asks_for_compiled_is_warned_where_it_does_not_fit():
     kwargs = {"total_env_steps": 4096, "learner_kwargs": {"policy_kwargs": {"activation_fn": torch.nn.ELU}}}
     with pytest.warns(UserWarning, match="no closed form"):
-        gym.make("HyperRL-PPO-Pendulum-v0", backend="compiled", **kwargs)
+        gym.make("HyperRL-PPO-Pendulum-v0", backend="fast", **kwargs)
     gym.make("HyperRL-PPO-Pendulum-v0", backend="auto", **kwargs)
 
 
@@ -651,7 +647,7 @@ def test_a_step_that_would_ruin_the_policy_is_refused(algorithm, learning_rate, 
         f"HyperRL-{algorithm}-v0",
         env_id=env_id,
         total_env_steps=200,
-        backend="compiled",
+        backend="fast",
         search_space=[Hyperparameter("learning_rate", values=(learning_rate,))],
         learner_kwargs={"n_steps": 20, **({"batch_size": 10, "n_epochs": 2} if algorithm == "PPO" else {})},
     )
@@ -669,7 +665,7 @@ def test_a_step_that_would_ruin_the_policy_is_refused(algorithm, learning_rate, 
 
 
 @pytest.mark.parametrize("algorithm", ["A2C", "ACKTR"])
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_one_advantage_cannot_be_standardised(algorithm, backend):
     learner = make(algorithm, backend, n_envs=1, n_steps=1, normalize_advantage=True)
     learner.environment_phase()
@@ -681,7 +677,7 @@ def test_one_advantage_cannot_be_standardised(algorithm, backend):
     assert all(torch.equal(tensor, before[name]) for name, tensor in learner.policy.state_dict().items())
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", "fast"])
 def test_the_statistics_of_a_refused_update_are_forgotten(backend):
     """Even where the next update takes none of its own."""
 
@@ -704,7 +700,7 @@ def test_the_statistics_of_a_refused_update_are_forgotten(backend):
 
 @pytest.mark.parametrize(("env_id", "policy"), [("Pendulum-v1", {}), (Pictures, NATURE)])
 def test_a_refused_update_leaves_everything_as_it_was(env_id, policy):
-    learner = make("PPO", "compiled", env_id, normalize=not policy, **PPO_SMALL, **policy)
+    learner = make("PPO", "fast", env_id, normalize=not policy, **PPO_SMALL, **policy)
     learner.environment_phase()
     learner.policy_update({})
     before = {name: tensor.clone() for name, tensor in tensors(learner).items()}
@@ -728,7 +724,7 @@ def test_what_a_whole_phase_is_held_at_acts_by_the_next_phase(algorithm, name):
             f"HyperRL-{algorithm}-Pendulum-v0",
             total_env_steps=10_000,
             n_envs=2,
-            backend="compiled",
+            backend="fast",
             search_space=[name],
             decision="phase",
             learner_kwargs={"n_steps": 32},
@@ -736,7 +732,7 @@ def test_what_a_whole_phase_is_held_at_acts_by_the_next_phase(algorithm, name):
         env.reset(seed=0)
         for chosen in (env.unwrapped.default_action, action, env.unwrapped.default_action):
             before = env.unwrapped.learner.values_in_force()[name]
-            assert env.unwrapped.learner.compiled
+            assert env.unwrapped.learner.is_fast
             env.step(chosen)
             env.reset()
         assert len(env.unwrapped.learner.rollout_buffer.rewards.reshape(-1)) == 64
@@ -752,18 +748,18 @@ def test_what_a_whole_phase_is_held_at_acts_by_the_next_phase(algorithm, name):
 @pytest.mark.parametrize("algorithm", SMALL)
 def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, env_id, policy, tmp_path):
     """SB3's own `train()`, on the live model and one saved and loaded, as after eager updates; and back."""
-    eager, compiled = twins(algorithm, env_id=env_id, normalize=not policy, **SMALL[algorithm], **policy)
-    for learner in (eager, compiled):
+    eager, fast = twins(algorithm, env_id=env_id, normalize=not policy, **SMALL[algorithm], **policy)
+    for learner in (eager, fast):
         update(learner, {})
-    compiled.save(tmp_path / "model.zip")
+    fast.save(tmp_path / "model.zip")
     loaded = type(eager).load(tmp_path / "model.zip")
     loaded.rollout_buffer = copy.deepcopy(eager.rollout_buffer)
-    for model in (eager, compiled, loaded):
+    for model in (eager, fast, loaded):
         model.set_logger(eager.logger)
         np.random.seed(1)
         torch.manual_seed(1)
         model.train()
-    assert_close(eager, compiled, 1e-4)
+    assert_close(eager, fast, 1e-4)
     a, b = (m.policy.optimizer.state_dict()["state"] for m in (eager, loaded))
     for i in a:
         for name in a[i].keys() - EIGENVECTORS:
@@ -773,7 +769,7 @@ def test_sb3_goes_on_training_where_the_fast_backend_stopped(algorithm, env_id, 
             np.testing.assert_allclose(tensor, b[i][name], rtol=1e-3, atol=rounding)
     for p, q in zip(eager.policy.parameters(), loaded.policy.parameters(), strict=True):
         np.testing.assert_allclose(p.detach(), q.detach(), rtol=1e-4, atol=1e-6)
-    for learner in (eager, compiled):
+    for learner in (eager, fast):
         learner._begin_update_phase()
         update(learner, {})
-    assert_close(eager, compiled, 1e-3)
+    assert_close(eager, fast, 1e-3)

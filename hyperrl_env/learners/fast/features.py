@@ -14,7 +14,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from torch import Tensor
 
-from hyperrl_env.learners.flat import Floats
+from hyperrl_env.numeric.arrays import Floats
 
 
 class Features(ABC):

@@ -13,10 +13,9 @@ from itertools import groupby
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-Floats = NDArray[np.float32]
+from hyperrl_env.numeric.arrays import Floats
 
 
 class FlatParameters:
@@ -122,7 +121,7 @@ class FlatOptimizer(ABC):
     """Does the steps of a Torch optimiser on flat arrays, which are that optimiser's state too.
 
     Args:
-        optimizer: Adam or RMSprop for which `last_good.is_plain` and `has_flat_state`.
+        optimizer: Adam or RMSprop for which `last_good.has_bounded_steps` and `has_flat_state`.
         flat: Its parameters.
     """
 

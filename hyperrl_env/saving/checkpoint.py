@@ -26,7 +26,7 @@ import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
-from hyperrl_env.files import whole_file
+from hyperrl_env.saving.files import whole_file
 
 State = Any
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 import torch
 
-from hyperrl_env.learners.flat import Floats
+from hyperrl_env.numeric.arrays import Floats
 
 LOG_2PI = float(np.log(2 * np.pi))
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
-from hyperrl_env.atari import (
+from hyperrl_env.inner_envs.atari import (
     FRAME_SKIP,
     FRAME_STACK,
     NOOP_MAX,

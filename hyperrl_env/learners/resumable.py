@@ -13,7 +13,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import Tensor
 
-from hyperrl_env.hyper_state import GradientHistory
+from hyperrl_env.learners.gradient_history import GradientHistory
 from hyperrl_env.learners.rollout_targets import RolloutTargets
 
 _ROLLOUT = (
@@ -80,7 +80,7 @@ class ResumableAlgorithm(OnPolicyAlgorithm):
         "_last_obs",
         "_last_episode_starts",
         "_last_episode_return",
-        "_room",
+        "_headroom",
         "update_step",
         "updates_refused",
     )

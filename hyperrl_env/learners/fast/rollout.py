@@ -19,17 +19,17 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
 
-from hyperrl_env.learners.base import RecordedPhase, made_finite
-from hyperrl_env.learners.closed_form import ActorCritic
-from hyperrl_env.learners.flat import Floats
-from hyperrl_env.learners.linking import hides_methods
+from hyperrl_env.learners.base import RecordedPhase, replace_nonfinite
+from hyperrl_env.learners.fast.actor_critic import ActorCritic
+from hyperrl_env.learners.fast.linking import hides_methods
+from hyperrl_env.learners.fast.stepping import make_stepper
 from hyperrl_env.learners.rollout_targets import CollectedRollout, Discounts, Targets
-from hyperrl_env.learners.simulated import simulated
-from hyperrl_env.scan import discounted_sums
+from hyperrl_env.numeric.arrays import Floats
+from hyperrl_env.numeric.discounted_sums import discounted_sums
 
 
-def is_lean(env: VecEnv) -> bool:
-    """Whether the inner environments are of the kind that `collect_lean` steps."""
+def can_collect_fast(env: VecEnv) -> bool:
+    """Whether the inner environments are of the kind that `collect_fast` steps."""
     inner: Any = env.venv if type(env) is VecNormalize and env.norm_obs_keys is None else env
     return (
         isinstance(inner.observation_space, spaces.Box)
@@ -124,11 +124,11 @@ def _move_on(normalizer: VecNormalize, rewards: Floats, dones: NDArray[np.bool_]
     return variances[:, None]
 
 
-def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase:
+def collect_fast(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase:
     """Collects `n_steps` steps of every inner environment into the model's rollout buffer.
 
     Args:
-        model: After `_setup_learn`, on environments for which `is_lean`.
+        model: After `_setup_learn`, on environments for which `can_collect_fast`.
         policy: The model's policy.
 
     Returns:
@@ -145,9 +145,9 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
     current = np.asarray(model._last_obs, dtype)
     observations, features = np.empty((n_steps, *current.shape), dtype), []
     actions = np.empty((n_steps, n_envs, 1 if box is None else math.prod(box.shape)), np.float32)
-    envs = simulated(inner, n_steps)
+    envs = make_stepper(inner, n_steps)
     time_limits: list[tuple[int, int, NDArray[Any]]] = []
-    finite = made_finite(current)
+    finite = replace_nonfinite(current)
     model.policy.set_training_mode(False)
 
     noise = policy.distribution.noise(n_steps, n_envs)
@@ -171,7 +171,7 @@ def collect_lean(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
             time_limits += [(t, i, statistics.normalise(last)) for i, last in cut]
         # A sum takes half the time of looking at every number; that of huge ones can overflow.
         if not math.isfinite(current.sum()):
-            finite &= made_finite(current)
+            finite &= replace_nonfinite(current)
 
     rewards, dones = envs.rewards.copy(), envs.dones
     if normalizer is not None:
@@ -226,11 +226,11 @@ def _fill_buffer(
     buffer.values[:], buffer.log_probs[:] = rollout.values, log_probs.reshape(shape)
     buffer.episode_starts[0] = model._last_episode_starts
     buffer.episode_starts[1:] = rollout.dones[:-1]
-    buffer.advantages, buffer.returns = lean_targets(rollout, discounts)
+    buffer.advantages, buffer.returns = fast_targets(rollout, discounts)
     buffer.pos, buffer.full = len(rollout.rewards), True
 
 
-def lean_targets(rollout: CollectedRollout, discounts: Discounts) -> Targets:
+def fast_targets(rollout: CollectedRollout, discounts: Discounts) -> Targets:
     """Advantages and returns, for all steps at once."""
     rewards = rollout.bootstrapped_rewards(discounts.gamma)
     found = advantages(rewards, rollout.values, rollout.last_values, rollout.dones, *discounts).astype(

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from hyperrl_env.atari import RAW_REWARD
-from hyperrl_env.envpool_envs import AtariPoolVecEnv, EnvPoolVecEnv
-from hyperrl_env.learners.flat import Floats
+from hyperrl_env.inner_envs.atari import RAW_REWARD
+from hyperrl_env.inner_envs.envpool import AtariPoolVecEnv, EnvPoolVecEnv
+from hyperrl_env.numeric.arrays import Floats
 
 
-class Simulated(ABC):
+class Stepper(ABC):
     """Steps the simulators without SB3's overhead, and keeps what they say.
 
     Attributes:
@@ -43,7 +43,7 @@ class Simulated(ABC):
         """
 
 
-class OneByOne(Simulated):
+class DummyStepper(Stepper):
     """The environments in a DummyVecEnv, stepped directly."""
 
     def __init__(self, dummy: DummyVecEnv, n_steps: int) -> None:
@@ -54,7 +54,7 @@ class OneByOne(Simulated):
         self.observations = np.empty((dummy.num_envs, *(space.shape or ())), space.dtype)
 
     def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
-        """See `Simulated.step`."""
+        """See `Stepper.step`."""
         cut = []
         for i, env in enumerate(self._dummy.envs):
             observation, self.rewards[t, i], terminated, truncated, info = env.step(actions[i])
@@ -71,7 +71,7 @@ class OneByOne(Simulated):
         return cut
 
 
-class Together(Simulated):
+class PoolStepper(Stepper):
     """A pool, stepped without an info per environment."""
 
     def __init__(self, pool: EnvPoolVecEnv, n_steps: int) -> None:
@@ -79,7 +79,7 @@ class Together(Simulated):
         self._pool = pool
 
     def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
-        """See `Simulated.step`."""
+        """See `Stepper.step`."""
         step = self._pool.advance(actions)
         self.observations, self.rewards[t], self.dones[t] = step.observations, step.rewards, step.dones
         self.raw_rewards[t] = step.raw_rewards
@@ -87,7 +87,7 @@ class Together(Simulated):
         return [(i, last) for i, last in step.last_observations.items() if step.time_limits[i]]
 
 
-class ByVecEnv(Simulated):
+class VecEnvStepper(Stepper):
     """Any other VecEnv, stepped as SB3 steps it; `info` says what has to be known."""
 
     def __init__(self, envs: VecEnv, n_steps: int) -> None:
@@ -95,7 +95,7 @@ class ByVecEnv(Simulated):
         self._envs = envs
 
     def step(self, t: int, actions: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
-        """See `Simulated.step`."""
+        """See `Stepper.step`."""
         observations, self.rewards[t], self.dones[t], infos = self._envs.step(actions)
         self.observations = cast(NDArray[Any], observations)
         self.raw_rewards[t] = self.rewards[t]
@@ -114,10 +114,10 @@ class ByVecEnv(Simulated):
         return cut
 
 
-def simulated(envs: VecEnv, n_steps: int) -> Simulated:
+def make_stepper(envs: VecEnv, n_steps: int) -> Stepper:
     """The environments of a VecEnv, without VecNormalize, for a phase of T = `n_steps` steps."""
     if type(envs) is DummyVecEnv:
-        return OneByOne(envs, n_steps)
+        return DummyStepper(envs, n_steps)
     if type(envs) in (EnvPoolVecEnv, AtariPoolVecEnv):
-        return Together(cast(EnvPoolVecEnv, envs), n_steps)
-    return ByVecEnv(envs, n_steps)
+        return PoolStepper(cast(EnvPoolVecEnv, envs), n_steps)
+    return VecEnvStepper(envs, n_steps)

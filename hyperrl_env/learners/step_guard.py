@@ -14,7 +14,7 @@ LARGEST_LOG_STD = 20.0
 LONGEST_STEP = 10.0
 
 
-def room(policy: ActorCriticPolicy) -> float:
+def headroom(policy: ActorCriticPolicy) -> float:
     """How far every parameter may still move before the policy can be unusable.
 
     Returns:
@@ -28,7 +28,7 @@ def room(policy: ActorCriticPolicy) -> float:
     return min(LARGEST_WEIGHT - largest, LARGEST_LOG_STD - spread) if largest <= LARGEST_WEIGHT else -1.0
 
 
-def is_plain(optimizer: torch.optim.Optimizer) -> bool:
+def has_bounded_steps(optimizer: torch.optim.Optimizer) -> bool:
     """Whether the optimiser is Adam or RMSprop without extras, for which `LONGEST_STEP` holds."""
     if type(optimizer) not in (torch.optim.Adam, torch.optim.RMSprop):
         return False

@@ -10,9 +10,9 @@ import gymnasium as gym
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from hyperrl_env.atari import make_atari_envs
-from hyperrl_env.envpool_envs import make_pool
-from hyperrl_env.inner_spaces import with_usable_spaces
+from hyperrl_env.inner_envs.atari import make_atari_envs
+from hyperrl_env.inner_envs.envpool import make_pool
+from hyperrl_env.inner_envs.spaces import with_usable_spaces
 
 VecBackend = Literal["gymnasium", "envpool"]
 

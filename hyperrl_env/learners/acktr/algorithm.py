@@ -21,8 +21,8 @@ from stable_baselines3.common.utils import explained_variance
 from torch import Tensor
 from torch.nn import functional
 
-from hyperrl_env.learners.kfac_optimizer import KFAC
-from hyperrl_env.learners.whole_rollout import WholeRolloutLearner
+from hyperrl_env.learners.acktr.optimizer import KFAC
+from hyperrl_env.learners.single_update import WholeRolloutLearner
 
 # A Gaussian's Fisher information about the logarithm of its standard deviation:
 # d log p / d log_std = z^2 - 1 with z standard normal, and E[(z^2 - 1)^2] = 2. It is not correlated with

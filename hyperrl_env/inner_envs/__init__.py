@@ -1,0 +1,1 @@
+"""The inner environments: made, vectorised, and their states."""

@@ -1,0 +1,1 @@
+"""ACKTR: the algorithm, its optimiser, and Kronecker factors."""

@@ -1,0 +1,1 @@
+"""The fast backend: the same updates and rollouts written out in NumPy."""
