@@ -14,7 +14,7 @@ from stable_baselines3 import A2C
 from timing import interleaved, machine
 
 from hyperrl_env.inner_envs.make import make_inner_envs
-from hyperrl_env.learners import ACKTR, learner_class, make_learner
+from hyperrl_env.learners import ACKTR, make_learner
 
 UPDATES = 10
 AIMS = {"MLP": 4.0, "Nature CNN": 3.0}
@@ -72,14 +72,12 @@ def main() -> None:
 
 def fast_updates(envs):
     """Updates of the fast backend's learner, on one rollout."""
-    learner = make_learner(
-        learner_class("ACKTR", "fast"), envs, {"n_steps": 20, "gae_lambda": 1.0}, seed=0, device="cpu"
-    )
+    learner = make_learner("ACKTR", "fast", envs, {"n_steps": 20, "gae_lambda": 1.0}, seed=0, device="cpu")
     learner.start_run(1_000_000, gradient_order=2)
     learner.environment_phase()
 
     def update():
-        learner._begin_update_phase()
+        learner.begin_update_phase()
         learner.policy_update(learner.default_values())
 
     return lambda: [update() for _ in range(UPDATES)]

@@ -15,7 +15,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 from hyperrl_env import TASKS
 from hyperrl_env.inner_envs.make import make_inner_envs
-from hyperrl_env.learners import learner_class, make_learner
+from hyperrl_env.learners import make_learner
 from hyperrl_env.tasks import get_settings
 
 # Task: budget, score to reach.
@@ -39,7 +39,7 @@ def train(algorithm, task, seed, budget, vec_backend):
         gamma=kwargs["gamma"],
         vec_backend=vec_backend,
     )
-    learner = make_learner(learner_class(algorithm, "auto"), envs, kwargs, seed=seed, device="cpu")
+    learner = make_learner(algorithm, "auto", envs, kwargs, seed=seed, device="cpu")
     learner.start_run(budget, gradient_order=0)
     ends = []
     while True:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
-from hyperrl_env.learners import learner_class, make_learner
+from hyperrl_env.learners import make_learner
 
 
 class Phases(NamedTuple):
@@ -32,12 +32,12 @@ def phases_of_sb3(policy: str, envs: VecEnv, settings: Mapping[str, Any]) -> Pha
 
 def phases_of_learner(backend: str, envs: VecEnv, settings: Mapping[str, Any]) -> Phases:
     """The phases of the inner PPO learner, with its default action and two gradients kept."""
-    learner = make_learner(learner_class("PPO", backend), envs, settings, seed=0, device="cpu")
+    learner = make_learner("PPO", backend, envs, settings, seed=0, device="cpu")
     learner.start_run(1_000_000, gradient_order=2)
     learner.environment_phase()
 
     def update() -> None:
-        learner._begin_update_phase()
+        learner.begin_update_phase()
         while not learner.update_phase_finished:
             learner.policy_update(learner.default_values())
 

@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from timing import interleaved, machine, report
 
 from hyperrl_env.inner_envs.make import VecBackend, make_inner_envs
-from hyperrl_env.learners import learner_class, make_learner
+from hyperrl_env.learners import make_learner
 
 N_ENVS = 16
 BACKENDS: tuple[VecBackend, ...] = ("gymnasium", "envpool")
@@ -48,7 +48,7 @@ def stepping(env_id: str, vec_backend: VecBackend, steps: int) -> Callable[[], N
 def environment_phase(env_id: str, vec_backend: VecBackend, steps: int) -> Callable[[], object]:
     """PPO's on the fast backend; SB3's own on Atari."""
     envs = make_envs(env_id, vec_backend, normalize=True)
-    learner = make_learner(learner_class("PPO", "auto"), envs, {"n_steps": steps}, seed=0, device="cpu")
+    learner = make_learner("PPO", "auto", envs, {"n_steps": steps}, seed=0, device="cpu")
     learner.start_run(1_000_000, gradient_order=2)
     return learner.environment_phase
 

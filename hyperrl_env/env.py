@@ -20,7 +20,7 @@ from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, HyperRewar
 from hyperrl_env.hyper_state import HyperStateProjector
 from hyperrl_env.inner_envs.make import VecBackend
 from hyperrl_env.inner_run import InnerEnvError, InnerRun, InnerRunConfig
-from hyperrl_env.learners import InnerLearner, learner_class
+from hyperrl_env.learners import InnerLearner, check_backend
 from hyperrl_env.rendering import Renderer, make_renderer
 from hyperrl_env.saving.checkpoint import CheckpointError, State, copied, read_checkpoint, write_checkpoint
 from hyperrl_env.saving.identity import as_plain_values, differences
@@ -31,7 +31,7 @@ Decision = Literal["update", "epoch", "phase"]
 # So many differences are named where a state is refused.
 _DIFFERENCES = 5
 # Of the configuration, what is told in other words: a callable has no name to go by, "auto" is no device.
-_NOT_IDENTITY = ("learner_class", "env", "device")
+_NOT_IDENTITY = ("env", "device")
 # What the environment itself counts.
 _COUNTERS = ("run_finished", "_episode_over", "_phases_left", "_worst_reward")
 Observation = NDArray[np.float32]
@@ -250,6 +250,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         check_keywords("learner_kwargs", learner_kwargs or {})
         check_keywords("env_kwargs", env_kwargs or {})
         check_text("backend", backend)
+        check_backend(backend)
         check_text("device", str(device) if isinstance(device, torch.device) else device)
         if normalize is not None:
             check_bool("normalize", normalize)
@@ -273,7 +274,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self.learning_episode_phases = learning_episode_phases
         self._hyper_reward = get_hyper_reward(hyper_reward)
         self._config = InnerRunConfig(
-            learner_class=learner_class(algorithm, backend),
+            algorithm=algorithm,
+            backend="fast" if backend == "auto" else backend,
             learner_kwargs={**settings.learner_kwargs, **(learner_kwargs or {})},
             env=_inner_env(env_id, env_fn, task),
             env_kwargs=env_kwargs or {},
@@ -299,7 +301,6 @@ class HyperRLEnv(gym.Env[Observation, Any]):
                 )
             self._identity = {
                 "algorithm": algorithm,
-                "learner": self._config.learner_class.__name__,
                 "inner_env": probe.inner_name,
                 "observation_space": str(probe.learner.observation_space),
                 "action_space": str(probe.learner.action_space),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.inner_envs.make import VecBackend, make_inner_envs
 from hyperrl_env.inner_envs.state import envs_state, inner_name, set_envs_state
-from hyperrl_env.learners import InnerLearner, make_learner
+from hyperrl_env.learners import make_learner
 from hyperrl_env.numeric.arrays import SharedArrays
 from hyperrl_env.numeric.random_state import RandomState
 
@@ -25,7 +25,8 @@ class InnerRunConfig:
     """What two runs of one Hyper-RL environment have in common; only the seed differs.
 
     Attributes:
-        learner_class: The inner learner.
+        algorithm: Of the inner learner.
+        backend: What does its rollouts and updates.
         learner_kwargs: SB3's constructor arguments.
         env: Gymnasium id of the inner environment, or a callable that makes it.
         env_kwargs: Its keyword arguments.
@@ -38,7 +39,8 @@ class InnerRunConfig:
         device: Torch device.
     """
 
-    learner_class: type[InnerLearner]
+    algorithm: str
+    backend: str
     learner_kwargs: Mapping[str, Any]
     env: str | Callable[..., gym.Env[Any, Any]]
     env_kwargs: Mapping[str, Any]
@@ -130,7 +132,12 @@ class InnerRun:
                 ) from error
             try:
                 self.learner = make_learner(
-                    config.learner_class, self._envs, config.learner_kwargs, seed=seed, device=config.device
+                    config.algorithm,
+                    config.backend,
+                    self._envs,
+                    config.learner_kwargs,
+                    seed=seed,
+                    device=config.device,
                 )
             except BaseException:
                 self._envs.close()
@@ -158,9 +165,8 @@ class InnerRun:
         if self.learner.update_step == 0:
             # Between two phases users may have replaced layers of the policy.
             self.weights = SharedArrays(self.learner.policy.parameters())
-        # Changing the global random state to and fro takes as long as half a fast update.
-        with self._random_state.swapped_in() if self.learner.update_draws else nullcontext():
-            self.learner.policy_update(values)
+        # Only if needed: changing the global random state to and fro takes as long as half a fast update.
+        self.learner.policy_update(values, self._random_state.swapped_in)
         if self.learner.update_phase_finished:
             self.phase += 1
 

@@ -59,7 +59,7 @@ def known_keywords(id_: str, agent: str) -> dict[str, Known]:
         ValueError: Unknown id or agent (the message says what exists), or an agent's import path that
             names none.
     """
-    learner = learner_class(id_kwargs(id_).get("algorithm", "PPO"), "auto")
+    learner = learner_class(id_kwargs(id_).get("algorithm", "PPO"))
     factory = load_agent(agent)
     return {
         "env": Known(_parameters(HyperRLEnv, _NOT_OF_ENV)),

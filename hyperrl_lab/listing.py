@@ -161,7 +161,7 @@ def _agents() -> Iterator[Row]:
 def _hyperparameters() -> Iterator[Row]:
     for name, definition in DEFINITIONS.items():
         offered_by = dict.fromkeys(
-            algorithm for (algorithm, _), learner in LEARNERS.items() if name in learner.offered
+            algorithm for algorithm, learner in LEARNERS.items() if name in learner.offered
         )
         yield (
             name,

@@ -19,7 +19,8 @@ ROWS = (
     (
         "hyperrl_env.tasks",
         *(f"hyperrl_env.learners.{name}" for name in ("base", "ppo", "a2c", "single_update", "resumable")),
-        *(f"hyperrl_env.learners.{name}" for name in ("step_guard", "gradient_history", "rollout_targets")),
+        *(f"hyperrl_env.learners.{name}" for name in ("objective", "update_phase", "step_guard")),
+        *(f"hyperrl_env.learners.{name}" for name in ("gradient_history", "rollout_targets", "recording")),
     ),
     ("hyperrl_env.learners.acktr",),
     ("hyperrl_env.learners.fast",),

@@ -15,37 +15,34 @@ from hyperrl_env.hyperparameters import DEFINITIONS, definition
 from hyperrl_env.learners.a2c import A2CLearner
 from hyperrl_env.learners.acktr.algorithm import ACKTR, ACKTRLearner
 from hyperrl_env.learners.base import InnerLearner
-from hyperrl_env.learners.fast.acktr import FastACKTRLearner
-from hyperrl_env.learners.fast.base import FastA2CLearner, FastPPOLearner
+from hyperrl_env.learners.fast.a2c import FastA2C
+from hyperrl_env.learners.fast.acktr import FastACKTR
+from hyperrl_env.learners.fast.base import FastArithmetic
+from hyperrl_env.learners.fast.ppo import FastPPO
 from hyperrl_env.learners.ppo import PPOLearner
 
-# (algorithm, backend): the class that trains it.
-LEARNERS: Mapping[tuple[str, str], type[InnerLearner]] = {
-    ("PPO", "eager"): PPOLearner,
-    ("A2C", "eager"): A2CLearner,
-    ("ACKTR", "eager"): ACKTRLearner,
-    ("PPO", "fast"): FastPPOLearner,
-    ("A2C", "fast"): FastA2CLearner,
-    ("ACKTR", "fast"): FastACKTRLearner,
-}
+LEARNERS: Mapping[str, type[InnerLearner]] = {"PPO": PPOLearner, "A2C": A2CLearner, "ACKTR": ACKTRLearner}
+# What can do a learner's rollouts and updates in the place of SB3's arithmetic.
+FAST: Mapping[str, type[FastArithmetic[Any]]] = {"PPO": FastPPO, "A2C": FastA2C, "ACKTR": FastACKTR}
+# "eager": SB3's arithmetic, to the bit. "fast": the fast one wherever the learner has one. "auto" is "fast".
+BACKENDS = ("auto", "eager", "fast")
 
 
-def learner_class(algorithm: str, backend: str) -> type[InnerLearner]:
-    """The class that trains an algorithm on a backend.
-
-    "auto" is decided when the policy is known: a fast learner trains what it has no closed
-    form for as an eager one does.
+def learner_class(algorithm: str) -> type[InnerLearner]:
+    """The class that trains an algorithm.
 
     Raises:
-        ValueError: For an unknown algorithm or backend; the message lists those that exist.
+        ValueError: For an unknown algorithm; the message lists those that exist.
     """
-    algorithms = dict.fromkeys(name for name, _ in LEARNERS)
-    if algorithm not in algorithms:
-        raise ValueError(f"Unknown algorithm {algorithm!r}: give one of {list(algorithms)}.")
-    backends = ["auto", *(backend for name, backend in LEARNERS if name == algorithm)]
-    if backend not in backends:
-        raise ValueError(f"Unknown backend {backend!r} for {algorithm}: give one of {backends}.")
-    return LEARNERS[algorithm, "fast" if backend == "auto" else backend]
+    if algorithm not in LEARNERS:
+        raise ValueError(unknown("algorithm", algorithm, LEARNERS))
+    return LEARNERS[algorithm]
+
+
+def check_backend(backend: str) -> None:
+    """Raises ValueError for an unknown backend; the message lists those that exist."""
+    if backend not in BACKENDS:
+        raise ValueError(f"Unknown backend {backend!r}: give one of {list(BACKENDS)}.")
 
 
 def default_policy(observation_space: spaces.Space[Any]) -> str:
@@ -56,12 +53,19 @@ def default_policy(observation_space: spaces.Space[Any]) -> str:
 
 
 def make_learner(
-    cls: type[InnerLearner], envs: VecEnv, learner_kwargs: Mapping[str, Any], *, seed: int, device: str
+    algorithm: str,
+    backend: str,
+    envs: VecEnv,
+    learner_kwargs: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
 ) -> InnerLearner:
     """Builds a learner on its inner environments.
 
     Args:
-        cls: What `learner_class` returned.
+        algorithm: Of `LEARNERS`.
+        backend: Of `BACKENDS`.
         envs: The vectorised inner environments.
         learner_kwargs: SB3's constructor arguments; `policy` defaults to the one that fits the
             observations.
@@ -69,9 +73,11 @@ def make_learner(
         device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
 
     Raises:
-        ValueError: An argument that the algorithm does not have (the message lists those that
-            exist), or a hyperparameter outside its domain.
+        ValueError: An unknown algorithm or backend, an argument that the algorithm does not have (the
+            message lists those that exist), or a hyperparameter outside its domain.
     """
+    check_backend(backend)
+    cls = learner_class(algorithm)
     parameters = signature(cls).parameters
     known = set(parameters) - {"env", "seed", "device", "_init_setup_model"}
     for name, value in learner_kwargs.items():
@@ -87,7 +93,7 @@ def make_learner(
     if device == "auto" and kwargs["policy"] != "CnnPolicy":
         device = "cpu"
     try:
-        return cls(env=envs, seed=seed, device=device, **kwargs)
+        learner = cls(env=envs, seed=seed, device=device, **kwargs)
     except (ImportError, ValueError):
         raise
     # SB3 and Torch have all kinds of errors for arguments that they cannot use.
@@ -97,15 +103,21 @@ def make_learner(
             f"observations {envs.observation_space} and actions {envs.action_space}: "
             f"{type(error).__name__}: {error}"
         ) from error
+    if backend != "eager":
+        learner.fast = FAST[algorithm](learner)
+    return learner
 
 
 __all__ = [
     "ACKTR",
+    "BACKENDS",
+    "FAST",
     "LEARNERS",
     "A2CLearner",
     "ACKTRLearner",
     "InnerLearner",
     "PPOLearner",
+    "check_backend",
     "learner_class",
     "make_learner",
 ]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from gymnasium import spaces
 from stable_baselines3 import A2C
-from torch.nn import functional
 
-from hyperrl_env.learners.single_update import WholeRolloutLearner
+from hyperrl_env.learners.objective import actor_critic_objective
+from hyperrl_env.learners.single_update import SingleUpdateLearner
 
 
-class A2CLearner(WholeRolloutLearner, A2C):
+class A2CLearner(SingleUpdateLearner, A2C):
     """SB3's A2C in single updates."""
 
     offered: ClassVar[tuple[str, ...]] = (
@@ -30,14 +29,11 @@ class A2CLearner(WholeRolloutLearner, A2C):
         actions = samples.actions
         if isinstance(self.action_space, spaces.Discrete):
             actions = actions.long().flatten()
-        values, log_prob, entropy = self.policy.evaluate_actions(samples.observations, actions)
-        advantages = samples.advantages
-        if self.normalize_advantage:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-
-        policy_loss = -(advantages * log_prob).mean()
-        value_loss = functional.mse_loss(samples.returns, values.flatten())
-        # Without a closed form the entropy is estimated from the samples.
-        entropy_loss = -torch.mean(-log_prob if entropy is None else entropy)
-        loss = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
-        self._optimise(loss, policy_loss=policy_loss, value_loss=value_loss, entropy_loss=entropy_loss)
+        objective = actor_critic_objective(
+            samples,
+            self.policy.evaluate_actions(samples.observations, actions),
+            normalize_advantage=self.normalize_advantage,
+            ent_coef=self.ent_coef,
+            vf_coef=self.vf_coef,
+        )
+        self._optimise(**objective._asdict())

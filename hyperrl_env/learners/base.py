@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, ClassVar, NamedTuple, cast
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import explained_variance, update_learning_rate
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyperparameters import definition
-from hyperrl_env.inner_envs.atari import RAW_REWARD
 from hyperrl_env.learners.gradient_history import GradientHistory
-from hyperrl_env.learners.resumable import ResumableAlgorithm
+from hyperrl_env.learners.recording import PhaseRecorder, RecordedPhase, variances_are_finite
+from hyperrl_env.learners.resumable import learner_state, set_learner_state
 from hyperrl_env.learners.rollout_targets import (
     CollectedRollout,
     Discounts,
@@ -32,106 +31,57 @@ from hyperrl_env.learners.rollout_targets import (
     sb3_targets,
 )
 from hyperrl_env.learners.step_guard import LONGEST_STEP, LastGoodState, has_bounded_steps, headroom
+from hyperrl_env.learners.update_phase import UpdatePhase
+
+# What an inner learner has beside SB3's attributes.
+_OF_THE_RUN = (
+    *("fast", "gradient_history", "targets", "update_phase"),
+    *("_defaults", "_default_clip_range_vf", "_last_episode_return", "_recorder", "_reward_gamma"),
+)
 
 
-class RecordedPhase(NamedTuple):
-    """What SB3's rollout buffer does not keep of an environment phase of T steps in N environments.
+class Arithmetic(ABC):
+    """Another way to do a learner's rollouts and updates than Stable-Baselines3's own arithmetic."""
 
-    Attributes:
-        rewards: Raw, (T, N).
-        dones: Whether an inner episode ended, on Atari by a lost life too, (T, N).
-        episode_returns: Of the inner episodes that ended, on Atari of whole games; undiscounted.
-        episode_lengths: In environment steps; on Atari in frames.
-        finite: Whether all observations were; those that were not have become 0.
-        rollout: What advantages and returns are computed from.
-    """
+    @abstractmethod
+    def link(self) -> bool:
+        """Makes this way that of the learner's present parts; whether these allow it."""
 
-    rewards: NDArray[np.floating]
-    dones: NDArray[np.bool_]
-    episode_returns: list[float]
-    episode_lengths: list[int]
-    finite: bool
-    rollout: CollectedRollout
+    @property
+    @abstractmethod
+    def draws(self) -> bool:
+        """Whether an update draws from the global random generators."""
 
+    @abstractmethod
+    def can_collect(self) -> bool:
+        """Whether rollouts in the learner's environments can be collected this way, too."""
 
-class PhaseRecorder(BaseCallback):
-    """Keeps what SB3's rollout buffer does not: raw rewards, episode ends and episode statistics.
+    @abstractmethod
+    def collect(self) -> RecordedPhase:
+        """Collects a rollout into the rollout buffer."""
 
-    Observations that are not finite become 0, so that the policy can go on acting.
+    @abstractmethod
+    def targets(self, rollout: CollectedRollout, discounts: Discounts) -> Targets:
+        """The targets of a rollout."""
 
-    Attributes:
-        finite: Whether there were none in this phase.
-    """
+    def lay_out(self) -> None:
+        """Called once the rollout buffer holds another rollout, or the same one laid out anew."""
+        return
 
-    finite = True
+    def lay_out_targets(self) -> None:
+        """Called once the rollout buffer holds other targets of the same rollout."""
+        return
 
-    def _on_rollout_start(self) -> None:
-        self.finite = replace_nonfinite(self.model._last_obs)
-        self.rewards: list[NDArray[np.floating]] = []
-        self.learned_rewards: list[NDArray[np.floating]] = []
-        self.time_limit_values: list[NDArray[np.float32]] = []
-        self.dones: list[NDArray[np.bool_]] = []
-        self.episode_returns: list[float] = []
-        self.episode_lengths: list[int] = []
+    @abstractmethod
+    def update(self, indices: NDArray[np.int64] | None = None) -> bool:
+        """One update on these samples of the rollout, on all of them where None.
 
-    def _on_step(self) -> bool:
-        self.finite &= replace_nonfinite(self.locals["new_obs"])
-        self.rewards.append(self._raw_rewards())
-        # SB3 adds the bootstrap of a time limit to `rewards` in place after this call: copy now.
-        self.learned_rewards.append(self.locals["rewards"].copy())
-        self.time_limit_values.append(self._time_limit_values())
-        self.dones.append(self.locals["dones"])
-        for info in self.locals["infos"]:
-            if "episode" in info:
-                self.episode_returns.append(float(info["episode"]["r"]))
-                self.episode_lengths.append(int(info["episode"]["l"]))
-        return True
-
-    def _raw_rewards(self) -> NDArray[np.floating]:
-        infos, normalizer = self.locals["infos"], self.model.get_vec_normalize_env()
-        if RAW_REWARD in infos[0]:
-            return np.array([info[RAW_REWARD] for info in infos], np.float32)
-        if normalizer is not None:
-            return normalizer.get_original_reward()
-        return cast(NDArray[np.floating], self.locals["rewards"].copy())
-
-    @torch.no_grad()
-    def _time_limit_values(self) -> NDArray[np.float32]:
-        policy = cast(ActorCriticPolicy, self.model.policy)
-        values = np.zeros(len(self.locals["dones"]), np.float32)
-        for i in np.flatnonzero(self.locals["dones"]):
-            info = self.locals["infos"][i]
-            if info.get("TimeLimit.truncated", False) and info.get("terminal_observation") is not None:
-                # To the bit what SB3 bootstraps with: one observation by itself.
-                observation, _ = policy.obs_to_tensor(info["terminal_observation"])
-                values[i] = policy.predict_values(cast(Tensor, observation)).item()
-        return values
+        Returns:
+            Whether the learner did it or refused it, and `target_kl` did not end the phase instead.
+        """
 
 
-def replace_nonfinite(observations: Any) -> bool:
-    """Sets to 0, in place, what is not finite in float32, the policy's type; whether there was nothing."""
-    parts = observations.values() if isinstance(observations, dict) else (observations,)
-    finite = True
-    for part in parts:
-        if part.dtype.kind == "f":
-            with np.errstate(over="ignore"):
-                good = np.isfinite(part.astype(np.float32, copy=False))
-            if not good.all():
-                part[~good] = 0.0
-                finite = False
-    return finite
-
-
-def _is_finite(normalizer: VecNormalize | None) -> bool:
-    """Whether the running variances of observations are: past overflow all normalised observations are 0."""
-    if normalizer is None or not normalizer.norm_obs:
-        return True
-    statistics = normalizer.obs_rms
-    parts = statistics.values() if isinstance(statistics, dict) else (statistics,)
-    return all(np.isfinite(part.var).all() for part in parts)
-
-
-class InnerLearner(ResumableAlgorithm):
+class InnerLearner(OnPolicyAlgorithm):
     """An SB3 on-policy algorithm, taken apart into environment phases and single policy updates.
 
     A subclass inherits from this class and from an SB3 algorithm, in this order, and says how one
@@ -146,63 +96,48 @@ class InnerLearner(ResumableAlgorithm):
 
     leave the same bits as SB3's own `learn(total_env_steps)`.
 
+    That is Stable-Baselines3's arithmetic. A learner may own another one, `fast`, which is asked before
+    every rollout and update whether it fits the parts that the learner then has, and takes their place.
+
     Attributes:
         offered: Names of the hyperparameters that this algorithm offers.
+        fast: The other arithmetic, if there is one.
         gradient_history: The last gradients of the objective, before clipping.
-        update_step: Policy updates done in this update phase, refused ones included.
-        updates_refused: How many of them were refused because loss or gradient was not finite, or
-            the policy after them could not act.
+        targets: Advantages and returns of the rollout at hand.
+        update_phase: The updates on it so far.
     """
 
     offered: ClassVar[tuple[str, ...]]
-    _run_attributes: ClassVar[tuple[str, ...]] = (
-        "gradient_history",
-        "update_step",
-        "updates_refused",
-        "_defaults",
-        "_last_episode_return",
-        "_recorder",
-        "_reward_gamma",
-        "_headroom",
-        "_statistics",
-        "_targets",
-    )
-    update_step: int
-    updates_refused: int
+    fast: Arithmetic | None = None
+    update_phase: UpdatePhase
+    targets: RolloutTargets
 
     # ------------------------------------------------------------------ the contract
 
     @abstractmethod
-    def _begin_update_phase(self) -> None:
-        """Prepares the first update on the rollout that was just collected."""
+    def _update(self, fast: Arithmetic | None) -> None:
+        """Does exactly one policy update with the hyperparameters in force, by `fast` if there is one."""
 
-    @abstractmethod
-    def _update(self) -> None:
-        """Does exactly one policy update with the hyperparameters in force."""
-
-    @property
-    @abstractmethod
-    def update_phase_finished(self) -> bool:
-        """Whether every update on the rollout at hand is done."""
+    def _new_update_phase(self) -> UpdatePhase:
+        """What the first update on the rollout that was just collected starts from."""
+        return UpdatePhase()
 
     @property
-    @abstractmethod
     def update_position(self) -> float:
         """Fraction of the update phase that is done, in [0, 1]."""
+        return float(self.update_phase.finished)
 
     @property
     def epoch(self) -> int:
         """Passes over the rollout that are done in this update phase."""
-        return int(self.update_phase_finished)
+        return int(self.update_phase.finished)
 
-    @property
-    def is_fast(self) -> bool:
-        """Whether updates take the fast way, instead of SB3's own arithmetic."""
+    def _next_update_draws(self) -> bool:
+        """Whether the next update draws from the global generators by itself."""
         return False
 
-    @property
-    def update_draws(self) -> bool:
-        """Whether a policy update can draw from the global random generators."""
+    def _has_moved(self) -> bool:
+        """Whether the optimiser's last step was one."""
         return True
 
     # ------------------------------------------------------------------ driving it
@@ -211,6 +146,26 @@ class InnerLearner(ResumableAlgorithm):
     def model(self) -> OnPolicyAlgorithm:
         """The Stable-Baselines3 algorithm object: the learner itself."""
         return self
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether updates take the fast way, instead of SB3's own arithmetic."""
+        return self._linked() is not None
+
+    @property
+    def update_step(self) -> int:
+        """Policy updates done in this update phase, refused ones included."""
+        return self.update_phase.update_step
+
+    @property
+    def updates_refused(self) -> int:
+        """How many of them were refused: loss or gradient was not finite, or the policy could not act."""
+        return self.update_phase.updates_refused
+
+    @property
+    def update_phase_finished(self) -> bool:
+        """Whether every update on the rollout at hand is done."""
+        return self.update_phase.finished
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -230,18 +185,20 @@ class InnerLearner(ResumableAlgorithm):
         self._last_episode_return = 0.0
         self._recorder = PhaseRecorder()
         self.gradient_history = GradientHistory(self.policy.parameters(), gradient_order)
+        self.update_phase = UpdatePhase()
         _, callback = self._setup_learn(total_env_steps, self._recorder)
         callback.on_training_start(locals(), globals())
 
     def environment_phase(self) -> EnvironmentPhase:
         """Collects `n_steps * n_envs` transitions with the frozen policy; the update phase follows."""
-        recorded = self._collect()
-        if not (recorded.finite and _is_finite(self.get_vec_normalize_env())):
+        fast = self._linked()
+        recorded = fast.collect() if fast is not None and fast.can_collect() else self._collect()
+        if not (recorded.finite and variances_are_finite(self.get_vec_normalize_env())):
             # Nobody knows what came of the actions: every update on this rollout is to be refused.
             self.rollout_buffer.advantages[:] = np.nan
             recorded.rollout.rewards[:] = np.nan
         buffer = self.rollout_buffer
-        self._targets = RolloutTargets(
+        self.targets = RolloutTargets(
             recorded.rollout, self._discounts, Targets(buffer.advantages, buffer.returns)
         )
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
@@ -256,29 +213,45 @@ class InnerLearner(ResumableAlgorithm):
         )
         if phase.episode_returns and math.isfinite(last := float(np.mean(phase.episode_returns))):
             self._last_episode_return = last
-        self.update_step = 0
-        self.updates_refused = 0
-        self._statistics: dict[str, list[Tensor | float]] = {}
-        # Measured anew: between update phases others may have set the parameters.
-        self._headroom = -1.0
         self.policy.set_training_mode(True)
-        self._begin_update_phase()
+        self.begin_update_phase()
         return phase
 
-    def policy_update(self, values: Mapping[str, float]) -> None:
+    def begin_update_phase(self) -> None:
+        """Makes the rollout in the buffer that of the updates to come."""
+        self.update_phase = self._new_update_phase()
+        if (fast := self._linked()) is not None:
+            fast.lay_out()
+
+    def policy_update(
+        self,
+        values: Mapping[str, float],
+        drawing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         """Does exactly one policy update.
 
         Args:
             values: Hyperparameters by name; those not named take the task's default.
+            drawing: Makes the context of an update that draws from the global random generators.
         """
-        for name, value in (self.default_values() | dict(values)).items():
-            self._apply(name, value)
-        if self._targets.in_force != self._discounts:
-            self._set_targets(self._targets.take(self._discounts, self._estimate_targets))
-        self._update()
-        self.update_step += 1
-        if self.update_phase_finished:
+        fast = self._linked()
+        draws = fast is None or fast.draws or self._next_update_draws()
+        with drawing() if draws else nullcontext():
+            self.apply(self.default_values() | dict(values))
+            if self.targets.in_force != self._discounts:
+                estimate = self._estimate_targets if fast is None else fast.targets
+                self._set_targets(self.targets.take(self._discounts, estimate))
+                if fast is not None:
+                    fast.lay_out_targets()
+            self._update(fast)
+        self.update_phase.update_step += 1
+        if self.update_phase.finished:
             self._log_update_phase()
+
+    def apply(self, values: Mapping[str, float]) -> None:
+        """Puts hyperparameters in force."""
+        for name, value in values.items():
+            self._apply(name, value)
 
     def default_values(self) -> dict[str, float]:
         """The task's own value of every hyperparameter offered, at this moment of the run."""
@@ -297,14 +270,35 @@ class InnerLearner(ResumableAlgorithm):
 
         A mean over no finite update, and the variance explained of constant returns, is None.
         """
-        means = {name: math.fsum(map(float, v)) / len(v) for name, v in self._statistics.items()}
+        means = {name: math.fsum(v) / len(v) for name, v in self.update_phase.statistics.items()}
         buffer = self.rollout_buffer
         means["explained_variance"] = float(
             explained_variance(buffer.values.flatten(), buffer.returns.flatten())
         )
         return {name: value if math.isfinite(value) else None for name, value in means.items()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """See `learner_state`."""
+        return learner_state(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `set_learner_state`."""
+        set_learner_state(self, state)
+        if (fast := self._linked()) is not None:
+            fast.lay_out()
+
+    def restart_inner_episodes(self) -> None:
+        """Starts a new episode in every inner environment, seeded from the global generator."""
+        assert self.env is not None
+        self.env.seed(int(np.random.randint(2**31)))
+        self._last_obs = self.env.reset()  # type: ignore[assignment]
+        self._last_episode_starts = np.ones(self.n_envs, dtype=bool)
+
     # ------------------------------------------------------------------ shared by the algorithms
+
+    def _linked(self) -> Arithmetic | None:
+        """The fast arithmetic, if it fits the parts that the learner has now."""
+        return self.fast if self.fast is not None and self.fast.link() else None
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
@@ -320,21 +314,7 @@ class InnerLearner(ResumableAlgorithm):
         """Fills the rollout buffer; SB3's own way."""
         assert self.env is not None
         self.collect_rollouts(self.env, self._recorder, self.rollout_buffer, n_rollout_steps=self.n_steps)
-        recorder = self._recorder
-        return RecordedPhase(
-            np.stack(recorder.rewards),
-            np.stack(recorder.dones),
-            recorder.episode_returns,
-            recorder.episode_lengths,
-            recorder.finite,
-            CollectedRollout(
-                rewards=np.stack(recorder.learned_rewards),
-                dones=np.stack(recorder.dones),
-                values=self.rollout_buffer.values,
-                time_limit_values=np.stack(recorder.time_limit_values),
-                last_values=recorder.locals["values"].cpu().numpy().flatten(),
-            ),
-        )
+        return self._recorder.recorded(self.rollout_buffer.values)
 
     @property
     def _discounts(self) -> Discounts:
@@ -365,60 +345,85 @@ class InnerLearner(ResumableAlgorithm):
         return cast(float, getattr(self, name))
 
     def _optimise(self, loss: Tensor, **statistics: Tensor) -> None:
-        """Clipped gradient step on the objective.
-
-        Refused where loss or gradient is not finite, or the step would ruin the policy.
+        """Clipped gradient step on the objective (see `refuse_or_step`).
 
         Args:
             loss: The objective, a scalar.
             **statistics: What `update_statistics` averages over the updates that were applied.
         """
-        self.policy.optimizer.zero_grad()
+        optimizer = self.policy.optimizer
+        optimizer.zero_grad()
         loss.backward()
         parameters = list(self.policy.parameters())
         gradient = torch.cat(
             [torch.zeros_like(p).view(-1) if p.grad is None else p.grad.view(-1) for p in parameters]
         )
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
-        if not (torch.isfinite(loss + norm) and self._step()):
-            self.updates_refused += 1
-            return
-        self.gradient_history.push(gradient)
-        self._note(loss=loss.detach(), grad_norm=norm, **{name: v.detach() for name, v in statistics.items()})
+        self.refuse_or_step(
+            loss.detach(),
+            norm,
+            gradient,
+            optimizer.step,
+            bounded=has_bounded_steps(optimizer),
+            **{name: value.detach() for name, value in statistics.items()},
+        )
 
-    def _step(self) -> bool:
+    def refuse_or_step(
+        self,
+        loss: Tensor | float,
+        norm: Tensor | float,
+        gradient: Tensor,
+        step: Callable[[], object],
+        *,
+        bounded: bool,
+        **statistics: Tensor | float,
+    ) -> None:
+        """Does the optimiser's step, or refuses the update and leaves the learner as it was.
+
+        Refused where loss or gradient is not finite, or the step would ruin the policy.
+
+        Args:
+            loss: The objective, a scalar.
+            norm: Of the gradient before clipping.
+            gradient: Of all parameters, before clipping, flattened one after the other, (P,).
+            step: Does the step; may change `gradient`.
+            bounded: Whether the optimiser is one for which `LONGEST_STEP` holds.
+            **statistics: What `update_statistics` averages over the updates that were applied.
+        """
+        if math.isfinite(loss + norm) and self._step(gradient, step, bounded):
+            self._note(loss=loss, grad_norm=norm, **statistics)
+        else:
+            self.update_phase.updates_refused += 1
+
+    def _step(self, gradient: Tensor, step: Callable[[], object], bounded: bool) -> bool:
         """The optimiser's step; False where it would ruin the policy, which then stays as it was."""
-        if self._step_is_safe():
-            self.policy.optimizer.step()
+        # Spares nearly every step the copies and the look at all parameters that certainty takes.
+        if bounded and self._has_headroom():
+            self.gradient_history.push(gradient)
+            step()
             return True
-        before = LastGoodState(self.policy)
+        before, unclipped = LastGoodState(self.policy), gradient.clone()
         # Torch's word for a step size that float32 cannot hold.
         with suppress(RuntimeError):
-            self.policy.optimizer.step()
+            step()
             if headroom(self.policy) >= 0:
-                return True
+                if self._has_moved():
+                    self.gradient_history.push(unclipped)
+                return self._has_moved()
         before.restore()
         return False
 
-    def _step_is_safe(self) -> bool:
-        """Whether the next step is too short to leave the policy unusable, by what is known of it.
-
-        Spares nearly every step the copy and the look at all parameters that certainty takes.
-        """
-        return has_bounded_steps(self.policy.optimizer) and self._has_headroom()
-
     def _has_headroom(self) -> bool:
         """Whether the next step, of an optimiser with bounded steps, certainly leaves the policy usable."""
-        step = LONGEST_STEP * self.policy.optimizer.param_groups[0]["lr"]
-        self._headroom -= step
-        if not self._headroom >= 0:
-            self._headroom = headroom(self.policy) - step
-        return self._headroom >= 0
+        phase, step = self.update_phase, LONGEST_STEP * self.policy.optimizer.param_groups[0]["lr"]
+        phase.headroom -= step
+        if not phase.headroom >= 0:
+            phase.headroom = headroom(self.policy) - step
+        return phase.headroom >= 0
 
     def _note(self, **statistics: Tensor | float) -> None:
-        """Takes an applied update's statistics into the means of its phase."""
-        for name, value in statistics.items():
-            self._statistics.setdefault(name, []).append(value)
+        """Adds an applied update's statistics to the means of its phase."""
+        self.update_phase.note({name: float(value) for name, value in statistics.items()})
 
     def _log_update_phase(self) -> None:
         for name, value in (self.update_statistics() | self.values_in_force()).items():
@@ -430,4 +435,4 @@ class InnerLearner(ResumableAlgorithm):
 
     def _excluded_save_params(self) -> list[str]:
         # What belongs to the run and not to the SB3 algorithm stays out of its zip file.
-        return [*super()._excluded_save_params(), *self._run_attributes]
+        return [*super()._excluded_save_params(), *_OF_THE_RUN]

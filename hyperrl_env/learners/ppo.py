@@ -12,7 +12,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.utils import FloatSchedule
 from torch.nn import functional
 
-from hyperrl_env.learners.base import InnerLearner
+from hyperrl_env.learners.base import Arithmetic, InnerLearner
+from hyperrl_env.learners.update_phase import MinibatchPhase
 
 
 def minibatch_stop(start: int, rollout_size: int, batch_size: int, default_batch_size: int) -> int:
@@ -50,56 +51,43 @@ class PPOLearner(InnerLearner, PPO):
         "vf_coef",
         "max_grad_norm",
     )
-    _run_attributes: ClassVar[tuple[str, ...]] = (
-        *InnerLearner._run_attributes,
-        "_epoch",
-        "_start",
-        "_permutation",
-        "_finished",
-        "_default_clip_range_vf",
-    )
-
-    _state_attributes: ClassVar[tuple[str, ...]] = ("_epoch", "_start", "_permutation", "_finished")
-
     # SB3 takes numbers in the constructor and holds schedules from then on.
     clip_range: FloatSchedule
     clip_range_vf: FloatSchedule | None
-    _permutation: NDArray[np.int64]
+    update_phase: MinibatchPhase
 
     def start_run(self, total_env_steps: int, gradient_order: int) -> None:
         """See `InnerLearner.start_run`."""
         super().start_run(total_env_steps, gradient_order)
         self._default_clip_range_vf = self.clip_range_vf
 
-    def _begin_update_phase(self) -> None:
-        self._epoch = self._start = 0
-        self._finished = False
+    def _new_update_phase(self) -> MinibatchPhase:
         # SB3's buffer lays itself out flat inside get(), which also draws a permutation; that draw
         # is taken back, because each epoch draws its own.
         state = np.random.get_state()
         next(self.rollout_buffer.get(1))
         np.random.set_state(state)
+        return MinibatchPhase()
 
     @property
     def _rollout_size(self) -> int:
         return self.rollout_buffer.buffer_size * self.n_envs
 
     @property
-    def update_phase_finished(self) -> bool:
-        """See `InnerLearner.update_phase_finished`."""
-        return self._finished
-
-    @property
     def update_position(self) -> float:
         """See `InnerLearner.update_position`."""
-        if self._finished:
+        phase = self.update_phase
+        if phase.finished:
             return 1.0
-        return min((self._epoch + self._start / self._rollout_size) / self.n_epochs, 1.0)
+        return min((phase.epoch + phase.start / self._rollout_size) / self.n_epochs, 1.0)
 
     @property
     def epoch(self) -> int:
         """See `InnerLearner.epoch`."""
-        return self._epoch
+        return self.update_phase.epoch
+
+    def _next_update_draws(self) -> bool:
+        return self.update_phase.start == 0
 
     def _apply(self, name: str, value: float) -> None:
         if name != "clip_range":
@@ -118,23 +106,24 @@ class PPOLearner(InnerLearner, PPO):
             return float(self.clip_range(self._current_progress_remaining))
         return super()._in_force(name)
 
-    def _update(self) -> None:
-        if self._start == 0:
+    def _update(self, fast: Arithmetic | None) -> None:
+        phase = self.update_phase
+        if phase.start == 0:
             # Not before its first update, as in SB3: `target_kl` may end the phase first.
-            self._permutation = np.random.permutation(self._rollout_size)
+            phase.permutation = np.random.permutation(self._rollout_size)
         stop = minibatch_stop(
-            self._start, self._rollout_size, self.batch_size, int(self._defaults["batch_size"])
+            phase.start, self._rollout_size, self.batch_size, int(self._defaults["batch_size"])
         )
-        indices = self._permutation[self._start : stop]
-        self._start = stop
-        if not self._update_on(indices):
+        indices = phase.permutation[phase.start : stop]
+        phase.start = stop
+        if not (self._update_on(indices) if fast is None else fast.update(indices)):
             self._n_updates += 1
-            self._finished = True
+            phase.finished = True
         elif stop == self._rollout_size:
             self._n_updates += 1
-            self._epoch += 1
-            self._start = 0
-            self._finished = self._epoch >= self.n_epochs
+            phase.epoch += 1
+            phase.start = 0
+            phase.finished = phase.epoch >= self.n_epochs
 
     def _update_on(self, indices: NDArray[np.int64]) -> bool:
         """One update on these samples of the rollout; False where `target_kl` ends the phase instead."""
@@ -169,7 +158,7 @@ class PPOLearner(InnerLearner, PPO):
             # Low-variance estimate of KL(old || new): http://joschu.net/blog/kl-approx.html
             approx_kl = torch.mean((torch.exp(log_ratio) - 1) - log_ratio)
             clip_fraction = torch.mean((torch.abs(ratio - 1) > clip_range).float())
-        if self._too_far(float(approx_kl)):
+        if self.is_too_far(float(approx_kl)):
             return False
         self._optimise(
             loss,
@@ -181,6 +170,6 @@ class PPOLearner(InnerLearner, PPO):
         )
         return True
 
-    def _too_far(self, approx_kl: float) -> bool:
+    def is_too_far(self, approx_kl: float) -> bool:
         """Whether SB3's `target_kl` forbids the update."""
         return self.target_kl is not None and approx_kl > 1.5 * self.target_kl

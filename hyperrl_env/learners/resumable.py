@@ -1,20 +1,25 @@
-"""Everything that an inner learner would go on with: taken out, and put back in place."""
+"""Everything that an inner learner would continue with: taken out, and put back in place."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import Tensor
 
-from hyperrl_env.learners.gradient_history import GradientHistory
 from hyperrl_env.learners.rollout_targets import RolloutTargets
+
+if TYPE_CHECKING:
+    from hyperrl_env.learners.base import InnerLearner
+
+# What SB3 counts from one update, or one phase, to the next, and the last return that the hyper-reward had.
+_COUNTERS = (
+    *("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining"),
+    *("_last_obs", "_last_episode_starts", "_last_episode_return"),
+)
 
 _ROLLOUT = (
     *("observations", "actions", "rewards", "returns", "episode_starts", "values", "log_probs", "advantages"),
@@ -29,7 +34,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 
 @torch.no_grad()
 def set_optimizer_state(optimizer: torch.optim.Optimizer, state: list[dict[str, Any]]) -> None:
-    """Takes over what `optimizer_state` gave.
+    """Puts back what `optimizer_state` gave.
 
     Unlike Torch's `load_state_dict` it writes into the tensors that are there: others share them.
     """
@@ -57,7 +62,7 @@ def rollout_state(buffer: RolloutBuffer) -> dict[str, Any]:
 
 
 def set_rollout_state(buffer: RolloutBuffer, state: Mapping[str, Any]) -> None:
-    """Takes over what `rollout_state` gave."""
+    """Puts back what `rollout_state` gave."""
     for name in _ROLLOUT:
         setattr(buffer, name, state[name])
 
@@ -67,83 +72,43 @@ def queue(items: list[Any], like: deque[Any] | None) -> deque[Any]:
     return deque(items, maxlen=None if like is None else like.maxlen)
 
 
-class ResumableAlgorithm(OnPolicyAlgorithm):
-    """The part of an inner learner that takes its state out and puts it back."""
+def learner_state(learner: InnerLearner) -> dict[str, Any]:
+    """Everything that a learner would continue with; it shares memory with the learner.
 
-    # What counts from one update, or one phase, to the next, beside networks and rollout; a subclass
-    # names its own.
-    _state_attributes: ClassVar[tuple[str, ...]] = (
-        "num_timesteps",
-        "_n_updates",
-        "_episode_num",
-        "_current_progress_remaining",
-        "_last_obs",
-        "_last_episode_starts",
-        "_last_episode_return",
-        "_headroom",
-        "update_step",
-        "updates_refused",
-    )
-    offered: ClassVar[tuple[str, ...]]
-    gradient_history: GradientHistory
-    _statistics: dict[str, list[Tensor | float]]
-    _targets: RolloutTargets
+    Not in it: the inner environments, the global random generators, and what SB3's constructor
+    arguments decide.
+    """
+    return {
+        "policy": dict(learner.policy.state_dict()),
+        "optimizer": optimizer_state(learner.policy.optimizer),
+        "gradients": learner.gradient_history.state(),
+        "rollout": rollout_state(learner.rollout_buffer),
+        "targets": learner.targets.state_dict(),
+        "hyperparameters": learner.values_in_force(),
+        "update_phase": learner.update_phase.state_dict(),
+        "episodes": list(learner.ep_info_buffer or ()),
+        "successes": list(learner.ep_success_buffer or ()),
+        "counters": {name: getattr(learner, name) for name in _COUNTERS},
+    }
 
-    @abstractmethod
-    def values_in_force(self) -> dict[str, float]:
-        """The value that the live objects hold of every hyperparameter offered."""
 
-    @abstractmethod
-    def _apply(self, name: str, value: float) -> None:
-        """Puts a hyperparameter in force."""
+def set_learner_state(learner: InnerLearner, state: Mapping[str, Any]) -> None:
+    """Puts back what `learner_state` of a learner of the same settings gave, after `start_run`.
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the learner would go on with; it shares memory with the learner.
-
-        Not in it: the inner environments, the global random generators, and what SB3's constructor
-        arguments decide.
-        """
-        return {
-            "policy": dict(self.policy.state_dict()),
-            "optimizer": optimizer_state(self.policy.optimizer),
-            "gradients": self.gradient_history.state(),
-            "rollout": rollout_state(self.rollout_buffer),
-            "targets": self._targets.state_dict(),
-            "hyperparameters": self.values_in_force(),
-            "statistics": {name: np.array([float(v) for v in vs]) for name, vs in self._statistics.items()},
-            "episodes": list(self.ep_info_buffer or ()),
-            "successes": list(self.ep_success_buffer or ()),
-            "attributes": {name: getattr(self, name) for name in self._state_names() if hasattr(self, name)},
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` of a learner of the same settings gave, after `start_run`.
-
-        Args:
-            state: Becomes the learner's own: give a copy of what is to be kept.
-        """
-        self.policy.load_state_dict(state["policy"])
-        set_optimizer_state(self.policy.optimizer, state["optimizer"])
-        self.gradient_history.set_state(state["gradients"])
-        set_rollout_state(self.rollout_buffer, state["rollout"])
-        self._targets = RolloutTargets.from_state(state["targets"])
-        for name in self._state_names():
-            if name in state["attributes"]:
-                setattr(self, name, state["attributes"][name])
-        # After the progress, which a ratio to a scheduled default may depend on.
-        for name in self.offered:
-            self._apply(name, state["hyperparameters"][name])
-        self._statistics = {name: values.tolist() for name, values in state["statistics"].items()}
-        self.ep_info_buffer = queue(state["episodes"], self.ep_info_buffer)
-        self.ep_success_buffer = queue(state["successes"], self.ep_success_buffer)
-        self.policy.set_training_mode(True)
-
-    def restart_inner_episodes(self) -> None:
-        """Starts a new episode in every inner environment, seeded from the global generator."""
-        assert self.env is not None
-        self.env.seed(int(np.random.randint(2**31)))
-        self._last_obs = self.env.reset()  # type: ignore[assignment]
-        self._last_episode_starts = np.ones(self.n_envs, dtype=bool)
-
-    def _state_names(self) -> list[str]:
-        return [name for cls in type(self).__mro__ for name in vars(cls).get("_state_attributes", ())]
+    Args:
+        learner: The learner.
+        state: Becomes the learner's own: give a copy of what is to be kept.
+    """
+    learner.policy.load_state_dict(state["policy"])
+    set_optimizer_state(learner.policy.optimizer, state["optimizer"])
+    learner.gradient_history.set_state(state["gradients"])
+    set_rollout_state(learner.rollout_buffer, state["rollout"])
+    learner.targets = RolloutTargets.from_state(state["targets"])
+    learner.update_phase = type(learner.update_phase).from_state(state["update_phase"])
+    for name in _COUNTERS:
+        setattr(learner, name, state["counters"][name])
+    # After the progress, which a ratio to a scheduled default may depend on.
+    learner.apply(state["hyperparameters"])
+    learner.ep_info_buffer = queue(state["episodes"], learner.ep_info_buffer)
+    learner.ep_success_buffer = queue(state["successes"], learner.ep_success_buffer)
+    learner.policy.set_training_mode(True)

@@ -8,12 +8,12 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 
-from hyperrl_env.learners import ACKTR, ACKTRLearner
+from hyperrl_env.learners import ACKTR
 from hyperrl_env.learners.acktr import kfac
 from hyperrl_env.learners.acktr import optimizer as kfac_optimizer
 from hyperrl_env.learners.acktr.algorithm import FISHER_OF_LOG_STD, fisher_loss
 from hyperrl_env.learners.acktr.optimizer import KFAC
-from hyperrl_env.learners.fast.acktr import FastACKTRLearner
+from hyperrl_env.learners.fast.acktr import FastACKTR
 
 
 def make(env="CartPole-v1", n_envs=2, policy="MlpPolicy", cls=ACKTR, **kwargs):
@@ -243,8 +243,8 @@ def test_the_backends(make_env, run_to_end):
     for backend in ("fast", "auto", "eager"):
         env = make_env("ACKTR", **kwargs, backend=backend)
         run_to_end(env, 0)
-        found.append((type(env.learner), env.learner.is_fast))
-    assert found == [(FastACKTRLearner, True)] * 2 + [(ACKTRLearner, False)]
+        found.append((type(env.learner.fast), env.learner.is_fast))
+    assert found == [(FastACKTR, True)] * 2 + [(type(None), False)]
 
 
 @pytest.mark.parametrize("policy_kwargs", [{"net_arch": [8]}, {"activation_fn": torch.nn.ELU}], ids=str)

@@ -43,7 +43,7 @@ def test_an_unknown_task_lists_the_tasks():
 
 def test_an_unknown_algorithm_lists_the_algorithms():
     refused(HyperRLEnv, "'SAC'", "PPO", "A2C", "ACKTR", algorithm="SAC", env_id="CartPole-v1")
-    refused(learner_class, "'SAC'", "PPO", "A2C", "ACKTR", algorithm="SAC", backend="eager")
+    refused(learner_class, "'SAC'", "PPO", "A2C", "ACKTR", algorithm="SAC")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_an_unknown_algorithm_lists_the_algorithms():
         ({"action_mode": "continuous"}, ["'continuous'", *MODES]),
         ({"decision": "minibatch"}, ["'minibatch'", "update", "epoch", "phase"]),
         ({"hyper_reward": "return"}, ["'return'", *HYPER_REWARDS, "callable"]),
-        ({"backend": "fast"}, ["'fast'", "auto", "eager"]),
+        ({"backend": "quick"}, ["'quick'", "auto", "eager"]),
         ({"vec_backend": "subproc"}, ["'subproc'", "gymnasium", "envpool"]),
         ({"learner_kwargs": {"lr": 1e-3}}, ["'lr'", "learning_rate", "n_steps"]),
         ({"learner_kwargs": {"device": "cpu"}}, ["'device'"]),
@@ -88,7 +88,7 @@ def test_two_inner_environments(scripted_env):
     ("kwargs", "parts"),
     [
         ({"search_space": ["clip_range"]}, ["'clip_range'", "kl_clip", "damping"]),
-        ({"backend": "fast"}, ["'fast'", "auto", "eager"]),
+        ({"backend": "quick"}, ["'quick'", "auto", "eager"]),
         ({"learner_kwargs": {"kl_clp": 1e-3}}, ["'kl_clp'", "kl_clip", "inversion_interval"]),
         ({"learner_kwargs": {"max_grad_norm": 1.0}}, ["'max_grad_norm'", "kl_clip"]),
         ({"learner_kwargs": {"kl_clip": 0.0}}, ["kl_clip=0", "(0, inf"]),

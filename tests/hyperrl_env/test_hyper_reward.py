@@ -204,7 +204,7 @@ OFFERED = {
 @pytest.mark.parametrize("backend", ["eager", "fast"])
 @pytest.mark.parametrize(
     ("algorithm", "name"),
-    [(a, n) for a in ("PPO", "A2C", "ACKTR") for n in learner_class(a, "eager").offered],
+    [(a, n) for a in ("PPO", "A2C", "ACKTR") for n in learner_class(a).offered],
 )
 def test_what_is_chosen_is_worth_nothing_by_itself(make_env, scripted_env, algorithm, name, backend):
     """Rewards that no policy changes: over the same 168 steps every value earns the same mean."""

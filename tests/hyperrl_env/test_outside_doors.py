@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecNorm
 
 import hyperrl_env  # noqa: F401 - registers the ids
 from hyperrl_env.inner_envs.make import make_inner_envs
-from hyperrl_env.learners import learner_class, make_learner
+from hyperrl_env.learners import FAST, make_learner
 from hyperrl_env.learners.acktr.optimizer import KFAC
 
 SMALL = {
@@ -77,7 +77,7 @@ class Corridor(Line):
 def make(algorithm, backend, env=Line, normalize=True, seed=3, **kwargs):
     envs = make_inner_envs(env, env_kwargs={}, n_envs=2, normalize=normalize, gamma=0.99)
     kwargs = {**SMALL[algorithm], "policy_kwargs": {"net_arch": [8, 8]}, **kwargs}
-    learner = make_learner(learner_class(algorithm, backend), envs, kwargs, seed=seed, device="cpu")
+    learner = make_learner(algorithm, backend, envs, kwargs, seed=seed, device="cpu")
     learner.start_run(100_000, gradient_order=2)
     return learner
 
@@ -567,7 +567,7 @@ def test_a_removed_hook_is_no_hook():
 
 def test_nothing_is_written_out_anew_where_nothing_was_replaced():
     twins = Twins("PPO").collect()
-    written = twins.fast._actor_critic
+    written = twins.fast.fast.actor_critic
     torch.nn.Linear(1, 1).register_forward_hook(lambda *_: None)
     twins.finish().collect().finish()
     state = copy.deepcopy(twins.fast.state_dict())
@@ -575,7 +575,7 @@ def test_nothing_is_written_out_anew_where_nothing_was_replaced():
     twins.fast.set_logger(configure(None, []))
     twins.fast.policy.load_state_dict(twins.fast.policy.state_dict())
     twins.fast.policy_update({})
-    assert twins.fast._actor_critic is written
+    assert twins.fast.fast.actor_critic is written
 
 
 @ALGORITHMS
@@ -593,6 +593,7 @@ def test_a_learner_that_was_loaded(tmp_path):
             tmp_path / "model.zip", env=make("PPO", "eager").env
         )
     twins.eager, twins.fast = twins.both
+    twins.fast.fast = FAST["PPO"](twins.fast)
     for learner in twins.both:
         learner.start_run(100_000, gradient_order=2)
     assert twins.fast.is_fast

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from gymnasium import spaces
@@ -19,31 +19,15 @@ from stable_baselines3.common.policies import (
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import explained_variance
 from torch import Tensor
-from torch.nn import functional
 
 from hyperrl_env.learners.acktr.optimizer import KFAC
-from hyperrl_env.learners.single_update import WholeRolloutLearner
+from hyperrl_env.learners.objective import Objective, actor_critic_objective
+from hyperrl_env.learners.single_update import SingleUpdateLearner
 
 # A Gaussian's Fisher information about the logarithm of its standard deviation:
 # d log p / d log_std = z^2 - 1 with z standard normal, and E[(z^2 - 1)^2] = 2. It is not correlated with
 # that about the mean, E[(z^2 - 1) z] = 0.
 FISHER_OF_LOG_STD = 2.0
-
-
-class Objective(NamedTuple):
-    """What an update minimises, and its parts (scalars).
-
-    Attributes:
-        loss: policy_loss + ent_coef entropy_loss + vf_coef value_loss.
-        policy_loss: -mean A log pi(a|s).
-        value_loss: Mean squared error of V(s).
-        entropy_loss: Minus the mean entropy.
-    """
-
-    loss: Tensor
-    policy_loss: Tensor
-    value_loss: Tensor
-    entropy_loss: Tensor
 
 
 def fisher_loss(log_prob: Tensor, values: Tensor) -> Tensor:
@@ -191,14 +175,14 @@ class ACKTR(OnPolicyAlgorithm):
             lr=self.lr_schedule(1),
             diagonals={self.policy.log_std: FISHER_OF_LOG_STD} if gaussian else {},
         )
-        self._set_up_optimizer()
+        self.set_up_optimizer()
 
     @property
     def optimizer(self) -> KFAC:
         """The policy's optimiser."""
         return cast(KFAC, self.policy.optimizer)
 
-    def _set_up_optimizer(self) -> None:
+    def set_up_optimizer(self) -> None:
         """Hands the optimiser this algorithm's settings; the learning rate has a schedule of its own."""
         self.optimizer.param_groups[0].update(
             kl_clip=self.kl_clip,
@@ -233,27 +217,24 @@ class ACKTR(OnPolicyAlgorithm):
 
     def _evaluate_rollout(self) -> Objective:
         """The objective on the rollout; where Fisher statistics are due, they are taken on the way."""
-        self._set_up_optimizer()
+        self.set_up_optimizer()
         samples = next(self.rollout_buffer.get(batch_size=None))
         actions = samples.actions
         if isinstance(self.action_space, spaces.Discrete):
             actions = actions.long().flatten()
         due = self.optimizer.statistics_due
         with self.optimizer.watching(due):
-            values, log_prob, entropy = self.policy.evaluate_actions(samples.observations, actions)
-        values = values.flatten()
+            evaluated = self.policy.evaluate_actions(samples.observations, actions)
+        values, log_prob, _ = evaluated
         if due:
-            self.optimizer.take_statistics(fisher_loss(log_prob, values))
-        advantages = samples.advantages
-        if self.normalize_advantage:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-
-        policy_loss = -(advantages * log_prob).mean()
-        value_loss = functional.mse_loss(samples.returns, values)
-        # Without a closed form the entropy is estimated from the samples.
-        entropy_loss = -torch.mean(-log_prob if entropy is None else entropy)
-        loss = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
-        return Objective(loss, policy_loss, value_loss, entropy_loss)
+            self.optimizer.take_statistics(fisher_loss(log_prob, values.flatten()))
+        return actor_critic_objective(
+            samples,
+            evaluated,
+            normalize_advantage=self.normalize_advantage,
+            ent_coef=self.ent_coef,
+            vf_coef=self.vf_coef,
+        )
 
     def learn(
         self,
@@ -287,7 +268,7 @@ class ACKTR(OnPolicyAlgorithm):
         )
 
 
-class ACKTRLearner(WholeRolloutLearner, ACKTR):
+class ACKTRLearner(SingleUpdateLearner, ACKTR):
     """ACKTR in single updates.
 
     A refused update leaves weights, factors and momentum as they were. Only where the natural
@@ -313,8 +294,8 @@ class ACKTRLearner(WholeRolloutLearner, ACKTR):
     def _update_on_rollout(self) -> None:
         self._optimise(**self._evaluate_rollout()._asdict())
 
-    def _step(self) -> bool:
-        if not super()._step() or self.optimizer.report.trust_region_scale == 0:
-            return False
-        self._note(**self.optimizer.report._asdict())
-        return True
+    def _has_moved(self) -> bool:
+        return self.optimizer.report.trust_region_scale != 0
+
+    def _note(self, **statistics: Tensor | float) -> None:
+        super()._note(**statistics, **self.optimizer.report._asdict())

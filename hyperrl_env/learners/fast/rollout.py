@@ -19,10 +19,10 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
 
-from hyperrl_env.learners.base import RecordedPhase, replace_nonfinite
 from hyperrl_env.learners.fast.actor_critic import ActorCritic
 from hyperrl_env.learners.fast.linking import hides_methods
 from hyperrl_env.learners.fast.stepping import make_stepper
+from hyperrl_env.learners.recording import RecordedPhase, replace_nonfinite
 from hyperrl_env.learners.rollout_targets import CollectedRollout, Discounts, Targets
 from hyperrl_env.numeric.arrays import Floats
 from hyperrl_env.numeric.discounted_sums import discounted_sums
