@@ -290,7 +290,8 @@ def test_there_is_one_score(steps, expected, episodes, registered, tmp_path, cap
     arguments = [argument for item in sets for argument in ("--set", item)]
     command = ["train", "HyperRL-PPO", "--agent", "fixed", "--total-env-steps", str(steps), *arguments]
     assert main([*command, "--out", str(tmp_path)]) == 0
-    assert f"mean return {expected:.1f} over the last {episodes} inner episodes" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())  # lines are folded where COLUMNS says so
+    assert f"mean return {expected:.1f} over the last {episodes} inner episodes" in said
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["mean_return"] == pytest.approx(expected)
     assert (summary["score_episodes"], summary["mean_length"]) == (episodes, 2)
