@@ -101,6 +101,7 @@ class InnerLearner(OnPolicyAlgorithm):
 
     Attributes:
         offered: Names of the hyperparameters that this algorithm offers.
+        phase_class: What it remembers of an update phase.
         fast: The other arithmetic, if there is one.
         gradient_history: The last gradients of the objective, before clipping.
         targets: Advantages and returns of the rollout at hand.
@@ -108,6 +109,7 @@ class InnerLearner(OnPolicyAlgorithm):
     """
 
     offered: ClassVar[tuple[str, ...]]
+    phase_class: ClassVar[type[UpdatePhase]] = UpdatePhase
     fast: Arithmetic | None = None
     update_phase: UpdatePhase
     targets: RolloutTargets
@@ -118,9 +120,9 @@ class InnerLearner(OnPolicyAlgorithm):
     def _update(self, fast: Arithmetic | None) -> None:
         """Does exactly one policy update with the hyperparameters in force, by `fast` if there is one."""
 
-    def _new_update_phase(self) -> UpdatePhase:
-        """What the first update on the rollout that was just collected starts from."""
-        return UpdatePhase()
+    def _prepare_rollout(self) -> None:
+        """Lays the rollout that was just collected out for the updates on it."""
+        return
 
     @property
     def update_position(self) -> float:
@@ -185,7 +187,7 @@ class InnerLearner(OnPolicyAlgorithm):
         self._last_episode_return = 0.0
         self._recorder = PhaseRecorder()
         self.gradient_history = GradientHistory(self.policy.parameters(), gradient_order)
-        self.update_phase = UpdatePhase()
+        self.update_phase = self.phase_class()
         _, callback = self._setup_learn(total_env_steps, self._recorder)
         callback.on_training_start(locals(), globals())
 
@@ -219,7 +221,8 @@ class InnerLearner(OnPolicyAlgorithm):
 
     def begin_update_phase(self) -> None:
         """Makes the rollout in the buffer that of the updates to come."""
-        self.update_phase = self._new_update_phase()
+        self.update_phase = self.phase_class()
+        self._prepare_rollout()
         if (fast := self._linked()) is not None:
             fast.lay_out()
 

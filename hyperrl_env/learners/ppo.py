@@ -13,7 +13,7 @@ from stable_baselines3.common.utils import FloatSchedule
 from torch.nn import functional
 
 from hyperrl_env.learners.base import Arithmetic, InnerLearner
-from hyperrl_env.learners.update_phase import MinibatchPhase
+from hyperrl_env.learners.update_phase import MinibatchPhase, UpdatePhase
 
 
 def minibatch_stop(start: int, rollout_size: int, batch_size: int, default_batch_size: int) -> int:
@@ -51,6 +51,8 @@ class PPOLearner(InnerLearner, PPO):
         "vf_coef",
         "max_grad_norm",
     )
+    phase_class: ClassVar[type[UpdatePhase]] = MinibatchPhase
+
     # SB3 takes numbers in the constructor and holds schedules from then on.
     clip_range: FloatSchedule
     clip_range_vf: FloatSchedule | None
@@ -61,13 +63,12 @@ class PPOLearner(InnerLearner, PPO):
         super().start_run(total_env_steps, gradient_order)
         self._default_clip_range_vf = self.clip_range_vf
 
-    def _new_update_phase(self) -> MinibatchPhase:
+    def _prepare_rollout(self) -> None:
         # SB3's buffer lays itself out flat inside get(), which also draws a permutation; that draw
         # is taken back, because each epoch draws its own.
         state = np.random.get_state()
         next(self.rollout_buffer.get(1))
         np.random.set_state(state)
-        return MinibatchPhase()
 
     @property
     def _rollout_size(self) -> int:

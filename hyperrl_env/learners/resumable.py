@@ -104,7 +104,7 @@ def set_learner_state(learner: InnerLearner, state: Mapping[str, Any]) -> None:
     learner.gradient_history.set_state(state["gradients"])
     set_rollout_state(learner.rollout_buffer, state["rollout"])
     learner.targets = RolloutTargets.from_state(state["targets"])
-    learner.update_phase = type(learner.update_phase).from_state(state["update_phase"])
+    learner.update_phase = learner.phase_class.from_state(state["update_phase"])
     for name in _COUNTERS:
         setattr(learner, name, state["counters"][name])
     # After the progress, which a ratio to a scheduled default may depend on.

@@ -283,7 +283,7 @@ OTHERS = {
     "total_env_steps": ("PPO", {"total_env_steps": 64}),
     "learning_episode_phases": ("PPO", {"learning_episode_phases": 2}),
     "hyper_reward": ("PPO", {"hyper_reward": "episode_return"}),
-    "learner is": ("PPO", {"backend": "fast"}),
+    "backend is": ("PPO", {"backend": "fast"}),
     "env_kwargs": ("PPO", {"env_kwargs": {"sutton_barto_reward": True}}),
 }
 
