@@ -20,8 +20,8 @@ def _check_agents() -> None:
 
     if not hasattr(agents, "HyperAgent"):
         raise ImportError(
-            f"Another package has overwritten Hyper-RL's package 'agents' in {ours}. Install Hyper-RL in a "
-            "virtual environment of its own."
+            f"Another package has overwritten Hyper-RL's package 'agents' in {ours}. Install Hyper-RL in its "
+            "own virtual environment."
         )
 
 

@@ -117,7 +117,7 @@ def _add_train(subcommands: Any) -> None:
     )
     # No defaults here: --config allows none of these options, so given ones must be recognisable.
     train.add_argument(
-        "--agent", help="hyper-agent (default: epgt), or the import path of your own, my_module:MyAgent"
+        "--agent", help="hyper-agent: a name (default: epgt) or an import path (my_module:MyAgent)"
     )
     train.add_argument("--seed", type=int, help="seed of the inner run and of the agent (default: 0)")
     train.add_argument(
@@ -132,7 +132,7 @@ def _add_train(subcommands: Any) -> None:
         metavar="KEY=VALUE",
         help="set a keyword of the environment, the agent or the inner learner, searched in this order; "
         "env.KEY, agent.KEY and learner.KEY name the owner; VALUE is JSON or a string, for env_fn and "
-        "hyper_reward also an import path, my_module:my_function; repeatable",
+        "hyper_reward also an import path (my_module:my_function); repeatable",
     )
     train.add_argument("--threads", type=int, metavar="N", help="threads of Torch and EnvPool (default: 1)")
     train.add_argument(

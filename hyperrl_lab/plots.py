@@ -19,7 +19,7 @@ from hyperrl_lab.summaries import SCORE_EPISODES, running_mean
 
 CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE = "learning_curve.png", "schedule.png", "memory.png"
 _MEMORY_POINTS = 2_000
-# A map needs at least so many keys.
+# The smallest number of keys that is drawn.
 _FEWEST_KEYS = 10
 # Joint actions that their colour bar can name.
 _NAMED_ACTIONS = 10

@@ -13,7 +13,7 @@ from hyperrl_lab.results import Columns, acting
 
 # Inner episodes in a score: on the command line, in `summary.json`, in the learning curve.
 SCORE_EPISODES = 100
-# At most so many windows in a schedule, and at least so many hyper-actions for shares and quantiles.
+# The most windows in a schedule, and the fewest hyper-actions that give meaningful shares and quantiles.
 _WINDOWS, _CHOICES = 200, 40
 
 
