@@ -1,4 +1,4 @@
-# `make run` and `make test` do all the set-up they need; both may be repeated.
+# `make run` and `make test` set up everything they need; both can be repeated.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ RUN_ID ?= HyperRL-PPO-HalfCheetah-v0
 AGENT ?= epgt
 SEED ?= 0
 TOTAL_ENV_STEPS ?= 500000
-# Episodic control's embedding is large enough for two threads to be worth it.
+# Two threads pay off with episodic control: its embedding is large enough.
 THREADS ?= 2
 OUT ?= runs/$(RUN_ID)-$(AGENT)-$(SEED)-$(shell date +%Y%m%d-%H%M%S)
 
@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	# The tests' other implementation of K-FAC. A requirement that it does not use here wants a CUDA build of torchvision.
+	# The K-FAC implementation that tests compare with. One of its requirements, unused here, needs a CUDA build of torchvision.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps curvlinops-for-pytorch
 	touch $(READY)
 
@@ -34,11 +34,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The documentation site, in site/index.html.
+# Builds the documentation site, in site/index.html.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Runs the notebooks at their default budget, from the text form beside each, and keeps what they print.
+# Executes the notebooks at their default budget, from the .py beside each, and saves their output.
 notebooks: $(READY)
 	for text in notebooks/*.py; do $(BIN)/jupytext --to notebook --execute $$text || exit 1; done
 

@@ -12,6 +12,8 @@ from hyperrl_env.saving.checkpoint import CheckpointError
 from hyperrl_env.search_space import PRESETS, SearchSpace
 from hyperrl_env.tasks import SETTINGS, TASKS
 
+__version__ = "0.1.0"
+
 register_envs()
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""`--set key=value`: settings of the environment, the agent and the inner learner by their names."""
+"""`--set key=value`: keywords of the environment, the agent and the inner learner."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from hyperrl_env.learners import learner_class
 from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.importing import load_agent
 
-# The id gives the first two, an option of its own the third.
+# The id sets algorithm and task, --total-env-steps the budget.
 _NOT_OF_ENV = ("self", "algorithm", "task", "total_env_steps")
-# The environment gives these.
+# The environment sets these.
 _NOT_OF_LEARNER = ("self", "env", "seed", "device", "_init_setup_model")
 _OPTIONS = {"seed": "--seed", "total_env_steps": "--total-env-steps", "agent": "--agent", "id": "ID"}
 
 
 @dataclass
 class Keywords:
-    """Constructor keywords, sorted by whom they are for.
+    """Constructor keywords by their owner.
 
     Attributes:
-        env: The environment's; those of the inner learner are in its `learner_kwargs`.
+        env: The environment's; its `learner_kwargs` holds the inner learner's.
         agent: The agent's.
     """
 
@@ -37,11 +37,11 @@ class Keywords:
 
 @dataclass(frozen=True)
 class Known:
-    """The keywords that one constructor takes.
+    """The keywords that a constructor takes.
 
     Attributes:
         names: Their names.
-        open: Whether it hands further ones on, to a constructor that checks them.
+        open: Whether it passes further keywords to a constructor that checks them.
     """
 
     names: tuple[str, ...]
@@ -49,15 +49,14 @@ class Known:
 
 
 def known_keywords(id_: str, agent: str) -> dict[str, Known]:
-    """What can be set, by "env", "agent" and "learner", in the order in which they are looked up.
+    """The keywords of "env", "agent" and "learner", in the order in which a key is looked up.
 
     Args:
         id_: The environment's id.
         agent: The agent's name or import path.
 
     Raises:
-        ValueError: Unknown id or agent (the message says what exists), or an agent's import path that
-            names none.
+        ValueError: Unknown id or agent, or an import path that names no agent.
     """
     learner = learner_class(id_kwargs(id_).get("algorithm", "PPO"))
     factory = load_agent(agent)
@@ -71,15 +70,15 @@ def known_keywords(id_: str, agent: str) -> dict[str, Known]:
 def parse_assignments(assignments: Iterable[str], known: Mapping[str, Known]) -> Keywords:
     """Reads `key=value` pairs.
 
-    A value is JSON, or else a string. A key is the first of environment, agent and learner to
-    know it, or `env.key`, `agent.key`, `learner.key`. Later pairs go over earlier ones.
+    A value is JSON, or else a string. A key belongs to the first of environment, agent and learner that
+    knows it; `env.key`, `agent.key` and `learner.key` name the owner. A later pair overrides an earlier one.
 
     Args:
         assignments: The pairs.
-        known: What `known_keywords` returned.
+        known: The result of `known_keywords`.
 
     Raises:
-        ValueError: A pair without "=", or an unknown key; the message lists all.
+        ValueError: A pair without "=", or an unknown key; the message lists the valid keys.
     """
     keywords = Keywords()
     for assignment in assignments:
@@ -115,7 +114,7 @@ def _owner(key: str, known: Mapping[str, Known]) -> tuple[str, str]:
             if key in keywords.names:
                 return owner, key
     if key in _OPTIONS:
-        raise ValueError(f"{key!r} is not for --set: give {_OPTIONS[key]}.")
+        raise ValueError(f"--set does not take {key!r}: give {_OPTIONS[key]}.")
     listed = "; ".join(
         f"{owner}: {', '.join(keywords.names) or 'none'}{' and more' * keywords.open}"
         for owner, keywords in known.items()

@@ -14,22 +14,22 @@ from hyperrl_env.saving.checkpoint import State, read_checkpoint, write_checkpoi
 from hyperrl_env.saving.files import final_name, is_plain_file
 
 CHECKPOINTS = "checkpoints"
-# What is called otherwise in the folder is not the run's, and stays.
+# A file of any other name is not the run's, and stays.
 _NAME = re.compile(r"step-\d{12}\.zip")
 _KEPT = 2
-# A state is kept in memory as often as costs at most this part of the time.
+# Copying the state to memory takes at most this share of the time.
 _SHARE = 0.01
 
 
 class Checkpoints:
-    """Writes a run's state now and then, and finds the last whole one.
+    """Writes a run's checkpoints at intervals, and finds the last usable one.
 
-    A state is written so many minutes after the one before. In between it is kept in memory as often as
-    hardly costs time, to be written where the run fails.
+    Between checkpoints, copies of the state are kept in memory as often as their cost allows, so that a
+    recent one can be written if the run fails.
 
     Args:
         folder: The run's folder.
-        minutes: Minutes between checkpoints; 0: one at every call.
+        minutes: Minutes between checkpoints; 0: one at every offer.
     """
 
     def __init__(self, folder: Path, minutes: float) -> None:
@@ -40,11 +40,11 @@ class Checkpoints:
         self._memory: tuple[int, State] | None = None
 
     def offer(self, step: int, state: Callable[[], State]) -> None:
-        """Takes the state where it is time to.
+        """Writes or remembers the state if one is due.
 
         Args:
-            step: Hyper-steps taken, which the checkpoint is named after.
-            state: Gives the state; it may share memory with what goes on.
+            step: Hyper-steps taken; the checkpoint's name holds it.
+            state: Returns the state, which may share memory with the run.
         """
         now = time.perf_counter()
         if now - self._written >= self._seconds:
@@ -55,15 +55,15 @@ class Checkpoints:
             self._cost = self._remembered - now
 
     def write(self, step: int, state: State) -> None:
-        """Writes a checkpoint, and removes what is then too old.
+        """Writes a checkpoint, and removes those that are too old.
 
         Raises:
-            CheckpointError: It could not be written; the ones before are intact.
+            CheckpointError: It could not be written; earlier checkpoints are intact.
         """
         path = self._folder / f"step-{step:012d}.zip"
         self._check_folder()
         if os.path.lexists(path) and not is_plain_file(path):
-            raise CheckpointError(f"{path} could not be written: something that is no file is in its place.")
+            raise CheckpointError(f"{path} could not be written: something there is not a file.")
         self._folder.mkdir(exist_ok=True)
         write_checkpoint(path, state)
         self._memory = None
@@ -71,7 +71,7 @@ class Checkpoints:
         self.tidy()
 
     def tidy(self) -> None:
-        """Removes old checkpoints, and what a process left that was killed while it wrote one."""
+        """Removes old checkpoints, and temporary files of a process that was killed while writing one."""
         for path in self.paths()[_KEPT:]:
             path.unlink()
         for path in self._folder.iterdir():
@@ -79,32 +79,32 @@ class Checkpoints:
                 path.unlink()
 
     def write_remembered(self) -> None:
-        """Writes the last state that was kept in memory, where it is newer than the last written one."""
+        """Writes the state in memory if it is newer than the last checkpoint."""
         if self._memory is not None:
             self.write(*self._memory)
 
     def paths(self) -> list[Path]:
-        """The checkpoints there are, newest first.
+        """The run's checkpoints, newest first.
 
         Raises:
-            CheckpointError: Something that is no folder is in the place of theirs.
+            CheckpointError: `checkpoints` is a file or a link.
         """
         self._check_folder()
         found = self._folder.iterdir() if self._folder.exists() else ()
         return sorted((p for p in found if _NAME.fullmatch(p.name) and is_plain_file(p)), reverse=True)
 
     def last(self, complain: Callable[[str], None] = lambda message: None) -> State | None:
-        """The last state that is whole.
+        """The state of the last usable checkpoint.
 
         Args:
-            complain: Told of a damaged checkpoint that an older one stands in for: the same run gets to
-                the same place from there, only later.
+            complain: Called with a message for each damaged checkpoint newer than that. An older checkpoint
+                leads to the same results, only later.
 
         Returns:
-            The state; None where the folder has no checkpoints.
+            The state; None if the folder has no checkpoints.
 
         Raises:
-            CheckpointError: There are some, and none is whole.
+            CheckpointError: All checkpoints are damaged.
         """
         errors: list[str] = []
         for path in self.paths():
@@ -114,13 +114,13 @@ class Checkpoints:
                 errors.append(str(error))
                 continue
             for message in errors:
-                complain(f"{message} The run goes on from the one before, {path.name}.")
+                complain(f"{message} The run continues from {path.name}, an earlier one.")
             return state
         if errors:
-            raise CheckpointError(f"{' '.join(errors)} There is no whole checkpoint to go on from.")
+            raise CheckpointError(f"{' '.join(errors)} No usable checkpoint is left.")
         return None
 
     def _check_folder(self) -> None:
-        # What a link leads to is not the run's.
+        # The target of a link is not the run's.
         if os.path.lexists(self._folder) and (self._folder.is_symlink() or not self._folder.is_dir()):
-            raise CheckpointError(f"{self._folder} is a file or a link, not a folder: move it elsewhere.")
+            raise CheckpointError(f"{self._folder} is a file or a link, not a folder. Move it elsewhere.")

@@ -1,4 +1,4 @@
-"""What a run is made of, and its `config.json`."""
+"""The configuration of a run, and its `config.json`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hyperrl_env.checks import unknown
+from hyperrl_env import __version__
+from hyperrl_env.checks import check_at_least, check_keywords, unknown
 from hyperrl_env.saving.files import write_text
 
 CONFIG_FILE = "config.json"
-# What else decides the bits of a run; kept beside the configuration.
+# The results of a run depend on these versions too, to the bit.
 _PACKAGES = (
-    "hyperrl",
     "stable-baselines3",
     "torch",
     "gymnasium",
@@ -33,19 +33,19 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run of a hyper-agent on a Hyper-RL; equal configurations give equal runs, to the bit.
+    """One run of a hyper-agent on a Hyper-RL environment; equal configurations give equal runs, to the bit.
 
     Attributes:
         id: The environment's id.
-        agent: The hyper-agent's name, or the import path (`my_module:MyAgent`) of one of your own.
+        agent: The hyper-agent's name, or the import path (`my_module:MyAgent`) of your own.
         seed: Seeds the inner run and the agent, in [0, 2**32).
-        total_env_steps: Budget in inner environment steps. None: the task's.
-        env_kwargs: Constructor keywords of the environment, beside the budget; `env_fn`, and a
-            `hyper_reward` of your own, by their import paths.
+        total_env_steps: Budget in inner environment steps. None: the task's default.
+        env_kwargs: Constructor keywords of the environment, without the budget; `env_fn` and your own
+            `hyper_reward` as import paths.
         agent_kwargs: Constructor keywords of the agent.
-        threads: Torch's threads, whose number decides the order of sums, and EnvPool's.
-        log_interval: Update phases per line of `progress.csv`. None: 1, or so many that a run of
-            very many phases has about 200 lines.
+        threads: Threads of Torch, whose number affects the order of sums, and of EnvPool.
+        log_interval: Update phases per line of `progress.csv`. None: 1, or enough to give about 200 lines
+            in a run of very many phases.
 
     Raises:
         ValueError: A field of the wrong type or out of range.
@@ -64,16 +64,15 @@ class RunConfig:
         for name in ("id", "agent"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be a name, not {getattr(self, name)!r}.")
-        if not _is_whole(self.seed) or not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be a whole number in [0, 2**32), not {self.seed!r}.")
-        for name in ("total_env_steps", "threads", "log_interval"):
-            value = getattr(self, name)
-            if not (_is_whole(value) and value >= 1) and (value is not None or name == "threads"):
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        check_at_least("seed", self.seed, 0)
+        if self.seed >= 2**32:
+            raise ValueError(f"seed must be a whole number below 2**32, not {self.seed!r}.")
+        check_at_least("threads", self.threads, 1)
+        for name in ("total_env_steps", "log_interval"):
+            if (value := getattr(self, name)) is not None:
+                check_at_least(name, value, 1)
         for name in ("env_kwargs", "agent_kwargs"):
-            value = getattr(self, name)
-            if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-                raise ValueError(f"{name} must map keywords to values, not be {value!r}.")
+            check_keywords(name, getattr(self, name))
 
     @property
     def name(self) -> str:
@@ -82,8 +81,8 @@ class RunConfig:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide the bits of a run."""
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the packages that affect the results of a run."""
+    found = {"python": platform.python_version(), "hyperrl": __version__}
     for name in _PACKAGES:
         # Simulators are extras.
         with suppress(PackageNotFoundError):
@@ -100,7 +99,7 @@ def write_config(config: RunConfig, folder: Path) -> None:
     try:
         text = json.dumps({"run": asdict(config), "versions": versions()}, indent=2)
     except TypeError as error:
-        raise ValueError(f"The configuration cannot be kept as JSON: {error}.") from error
+        raise ValueError(f"The configuration cannot be written as JSON: {error}.") from error
     write_text(folder / CONFIG_FILE, text + "\n")
 
 
@@ -108,10 +107,10 @@ def read_config(path: Path) -> tuple[RunConfig, dict[str, str]]:
     """Reads a `config.json`.
 
     Returns:
-        The configuration, and the versions that the run was made with.
+        The configuration, and the versions that made the run.
 
     Raises:
-        ValueError: The file is missing, or is not a whole and valid configuration.
+        ValueError: The file is missing, or is not a complete and valid configuration.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -126,7 +125,7 @@ def read_config(path: Path) -> tuple[RunConfig, dict[str, str]]:
         if key not in known:
             raise ValueError(f"{path}: {unknown('key', key, known)}")
     if missing := [name for name in known if name not in run]:
-        raise ValueError(f"{path}: {missing} are missing.")
+        raise ValueError(f"{path}: missing keys: {', '.join(missing)}.")
     made_with = content.get("versions", {})
     if not isinstance(made_with, dict):
         raise ValueError(f"{path}: 'versions' must be an object.")
@@ -134,7 +133,3 @@ def read_config(path: Path) -> tuple[RunConfig, dict[str, str]]:
         return RunConfig(**run), made_with
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

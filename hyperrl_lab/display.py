@@ -1,4 +1,4 @@
-"""How a run is shown while it goes on: live on a terminal, a line now and then elsewhere."""
+"""Shows the progress of a run: live on a terminal, as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rich.text import Text
 
 from hyperrl_lab.progress import Progress
 
-# A plain line per so many parts of the budget: every 5 %.
+# A plain line per part of the budget: every 5 %.
 _PARTS = 20
 
 
 class Display:
     """Shows the progress of a run on a console.
 
-    On a terminal a thread redraws it four times a second, so that stepping costs nothing; elsewhere
-    `step` writes a plain line every 5 % of the budget.
+    On a terminal a thread redraws it four times a second, so stepping costs nothing; elsewhere `step`
+    writes a plain line every 5 % of the budget.
 
     Args:
         console: Where to write.
@@ -34,14 +34,14 @@ class Display:
         self._parts = 0
 
     def live(self) -> AbstractContextManager[object]:
-        """The block during which the progress is shown."""
+        """A context manager that shows the progress."""
         if not self._console.is_terminal:
             return nullcontext()
         return Live(get_renderable=self._picture, console=self._console, refresh_per_second=4)
 
     def step(self, progress: Progress) -> None:
-        """Takes note of a hyper-step."""
-        # The last rollout is collected, and still to be trained on: that is not the end.
+        """Shows a hyper-step."""
+        # The last rollout is collected but not yet trained on: the run is not at its end.
         ending = progress.env_steps >= progress.total_env_steps and not progress.finished
         if self._console.is_terminal or ending:
             return
@@ -52,7 +52,7 @@ class Display:
             self._console.print(", ".join(texts), soft_wrap=True, highlight=False, markup=False)
 
     def stopping(self) -> None:
-        """Says that the run is to end; callable from a signal handler, so it writes nothing itself."""
+        """Shows that the run will stop; safe in a signal handler, because it writes nothing itself."""
         self._progress.activity = "stopping (Ctrl-C again: at once)"
 
     def _picture(self) -> Group:
@@ -67,7 +67,7 @@ class Display:
 
 
 def _steps(progress: Progress) -> str:
-    # Rollouts are collected whole, so that the last one can go beyond the budget.
+    # Rollouts are collected completely, so the last one can exceed the budget.
     done = min(progress.env_steps, progress.total_env_steps)
     return f"{done:,} / {progress.total_env_steps:,} env steps"
 

@@ -1,4 +1,4 @@
-"""What all pictures of a run share: their style, their axis of time, their notation."""
+"""Shared by all pictures of a run: style, time axis, number format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from hyperrl_env.saving.files import whole_file
 
-# Legible in print at one column's width, and in grey: light points and bands, dark lines.
+# Readable in print at one column's width, and in grey: light points and bands, dark lines.
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -32,7 +32,7 @@ OWN = "#c44500"
 
 @contextmanager
 def new_figure(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
-    """A figure to draw on, which is saved at the end; without pyplot, so that no global state is left."""
+    """A figure that is saved at the end; made without pyplot, which would leave global state."""
     with rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         yield figure
@@ -41,7 +41,7 @@ def new_figure(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
 
 
 def environment_steps(axes: Axes) -> None:
-    """Labels the horizontal axis, on which everything is drawn already."""
+    """Labels the horizontal axis, once everything is drawn."""
     last = axes.get_xlim()[1]
     unit, name = (1e6, "M") if last >= 1e6 else (1e3, "k") if last >= 1e4 else (1, "")
     axes.set_xlabel("environment steps")
@@ -50,13 +50,13 @@ def environment_steps(axes: Axes) -> None:
 
 
 def say(axes: Axes, text: str) -> None:
-    """A word in place of a drawing."""
+    """Shows a text in place of a plot."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="gray")
     axes.set(xticks=[], yticks=[])
 
 
 def tick_labels(values: Iterable[float], unit: str = "") -> list[str]:
-    r"""Numbers in one notation: all plain, or all with powers of ten if one of them needs it.
+    r"""Formats numbers alike: all plain, or all with powers of ten if one of them needs it.
 
     Example:
         >>> tick_labels([0.5, 64, 0.0001])
@@ -69,7 +69,7 @@ def tick_labels(values: Iterable[float], unit: str = "") -> list[str]:
         texts = [f"{number:.0f}" if number == round(number) else f"{number:.{digits}g}" for number in numbers]
         if len(set(texts)) == len(set(numbers)):
             break
-    # Of a small number with many digits, half are zeros.
+    # Half the digits of a small number are zeros.
     if any("e" in text or (text.startswith("0.00") and len(text) > 7) for text in texts):
         texts = [_with_power_of_ten(number) if number else "0" for number in numbers]
     return [text + unit for text in texts]

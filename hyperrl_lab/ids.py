@@ -12,25 +12,25 @@ from hyperrl_env import TASKS, HyperRLEnv, env_ids
 from hyperrl_env.checks import suggestion
 from hyperrl_lab.importing import load_module
 
-# All ids begin alike.
+# Ids share a long prefix.
 _ALIKE = 0.78
 
 
 def resolve_id(name: str) -> str:
-    """The full id that a name stands for: with its version, the latest where none is given.
+    """The full id of a name: with its version, by default the latest.
 
     Args:
-        name: As for `gymnasium.make`: `id` or `module:id`, which imports the module first.
+        name: As for `gymnasium.make`: `id`, or `module:id`, which imports the module first.
 
     Raises:
-        ValueError: No such id, or not that of a Hyper-RL; the message says what was probably meant.
+        ValueError: An unknown id, or not that of a Hyper-RL environment; the message suggests the right one.
     """
     module, colon, _ = name.rpartition(":")
     return module + colon + get_spec(name).id
 
 
 def id_kwargs(name: str) -> dict[str, Any]:
-    """The constructor keywords that an id itself gives: algorithm, task.
+    """The constructor keywords that an id sets: algorithm, task.
 
     Raises:
         ValueError: As for `resolve_id`.
@@ -39,7 +39,7 @@ def id_kwargs(name: str) -> dict[str, Any]:
 
 
 def get_spec(name: str) -> gym.envs.registration.EnvSpec:
-    """What Gymnasium knows of an id.
+    """The specification that Gymnasium has registered for an id.
 
     Raises:
         ValueError: As for `resolve_id`.
@@ -47,7 +47,7 @@ def get_spec(name: str) -> gym.envs.registration.EnvSpec:
     module, _, id_ = name.rpartition(":")
     if module:
         load_module(module)
-    # Gymnasium resolves unversioned names when it makes an environment, not when it looks one up.
+    # Gymnasium resolves unversioned names in `make`, not when it looks up an id.
     versions = [spec for known, spec in gym.registry.items() if known.rpartition("-v")[0] == id_]
     spec = gym.registry.get(id_) or max(versions, key=lambda spec: spec.version or 0, default=None)
     if spec is None:
@@ -59,14 +59,14 @@ def get_spec(name: str) -> gym.envs.registration.EnvSpec:
         module_and_id = f"{module}:{spec.id}" if module else spec.id
         tuned = f"HyperRL-PPO-{spec.name}-v0 (tuned settings) or " if spec.name in TASKS else ""
         raise ValueError(
-            f"{name!r} is not a Hyper-RL environment. To train on it: {tuned}"
+            f"{name!r} is not a Hyper-RL environment. To train on it, use {tuned}"
             f"HyperRL-PPO-v0 --set env_id={module_and_id}."
         )
     return spec
 
 
 def _suggestion(id_: str) -> str:
-    """The ids that were probably meant: named so, or for a task that is."""
+    """A suggestion of ids whose name, or task, is similar."""
     aliases = {known.removesuffix("-v0"): known for known in env_ids()}
     aliases |= {name: f"HyperRL-PPO-{name}-v0" for name in TASKS}
     return suggestion(re.sub(r"-v\d+$", "", id_), (), aliases, cutoff=_ALIKE)

@@ -1,4 +1,4 @@
-"""Import paths, as `my_module:make_env`: how a configuration names what the user has written."""
+"""Import paths such as `my_module:make_env`: how a configuration names the user's own code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def load(path: str) -> Callable[..., Any]:
     """The function or class that an import path names.
 
     Args:
-        path: `module:name`. The module is imported as Python would import it.
+        path: `module:name`; the module is imported in the usual way.
 
     Raises:
-        ValueError: Not an import path, no such module or name, or nothing that can be called.
+        ValueError: Not an import path, no such module or name, or not callable.
     """
     module, _, name = path.partition(":")
     if not module or not name:
-        raise ValueError(f"An import path is module:name, as my_module:make_env, not {path!r}.")
+        raise ValueError(f"An import path must be module:name, like my_module:make_env, not {path!r}.")
     found = load_module(module)
     if not hasattr(found, name):
         raise ValueError(f"{path!r}: {_place(found)} has no {name!r}.{suggestion(name, dir(found))}")
@@ -36,20 +36,20 @@ def load_module(name: str) -> ModuleType:
     """Imports a module of the user's.
 
     Raises:
-        ValueError: There is none of that name, or its own code fails.
+        ValueError: The module does not exist, or its code raises an exception.
     """
     try:
         return import_module(name)
-    # A module can raise whatever its author likes.
+    # A module's code can raise anything.
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
-            advice = "run the command in the folder that holds it, or put that folder on PYTHONPATH"
-            raise ValueError(f"There is no module {name!r}: {advice}.") from error
-        raise ValueError(f"Module {name!r} fails: {type(error).__name__}: {error}") from error
+            advice = "Run the command in the folder that holds it, or add that folder to PYTHONPATH"
+            raise ValueError(f"No module named {name!r}. {advice}.") from error
+        raise ValueError(f"Importing {name!r} failed: {type(error).__name__}: {error}") from error
 
 
 def load_agent(name: str) -> agents.Agent:
-    """An agent's name as it is; the class or function that an import path names.
+    """The agent for `agents.make`: a name as it is, an import path as its class or function.
 
     Raises:
         ValueError: As for `load`.
@@ -58,7 +58,7 @@ def load_agent(name: str) -> agents.Agent:
 
 
 def load_env_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The environment's keywords, with what their import paths (`env_fn`, `hyper_reward`) name.
+    """The environment's keywords, with the import paths of `env_fn` and `hyper_reward` loaded.
 
     Raises:
         ValueError: As for `load`.
@@ -66,7 +66,7 @@ def load_env_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     loaded = dict(kwargs)
     if (env_fn := kwargs.get("env_fn")) is not None:
         if not isinstance(env_fn, str):
-            raise ValueError(f"env_fn of a run is an import path, as my_module:make_env, not {env_fn!r}.")
+            raise ValueError(f"env_fn must be an import path like my_module:make_env, not {env_fn!r}.")
         loaded["env_fn"] = load(env_fn)
     if isinstance(hyper_reward := kwargs.get("hyper_reward"), str) and ":" in hyper_reward:
         loaded["hyper_reward"] = load(hyper_reward)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that first ask, then insist."""
+"""Ctrl-C and SIGTERM: the first asks the run to stop, the second stops it at once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """Inside its block the first Ctrl-C or SIGTERM is only remembered; the second raises KeyboardInterrupt.
+    """In its block the first Ctrl-C or SIGTERM is only recorded; the second raises KeyboardInterrupt.
 
-    The handlers that were there before come back after the block. Threads other than the main one
-    get no signals: there the block changes nothing.
+    The previous handlers are restored after the block. Only the main thread gets signals; in other threads
+    the block changes nothing.
 
     Args:
-        on_request: Called at the first signal, from within whatever is interrupted.
+        on_request: Called at the first signal, inside the signal handler.
 
     Attributes:
-        requested: The first signal's number; 0 before it.
+        requested: The number of the first signal; 0 before it.
     """
 
     def __init__(self, on_request: Callable[[], None] = lambda: None) -> None:

@@ -1,4 +1,4 @@
-"""What there is: ids, games, settings, agents, hyperparameters, presets and hyper-rewards as tables."""
+"""Tables of ids, games, tasks, settings, agents, hyperparameters, presets and hyper-rewards."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Listing:
     Attributes:
         title: Its title.
         columns: The columns' headers.
-        rows: Its rows, of which the first cell is a name where `named`.
-        details: The rows to search instead of `rows`, where those put many names into one.
-        named: Whether the first column holds names that can be typed, which stay in one piece.
+        rows: Its rows.
+        details: The rows to search instead of `rows`, if those group many names into one row.
+        named: Whether the first column holds names to type, which are never wrapped.
     """
 
     title: str
@@ -46,7 +46,7 @@ class Listing:
     named: bool = True
 
     def table(self, contains: str = "") -> Table:
-        """The table, or its rows in which some cell contains a text, whatever the case."""
+        """The table, or only the rows with a cell that contains a text; case does not matter."""
         source = self.details if contains and self.details else self.rows
         rows = [row for row in source() if any(contains.lower() in cell.lower() for cell in row)]
         table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
@@ -59,7 +59,7 @@ class Listing:
                 no_wrap=name,
                 style="cyan" if name else None,
                 overflow="fold",
-                # Words stay in one piece.
+                # Words are never split.
                 min_width=max(map(len, words)),
             )
         for row in rows:
@@ -68,14 +68,14 @@ class Listing:
 
 
 def overview() -> Table:
-    """The commands that show the tables."""
+    """A table of the commands that show the tables."""
 
     def rows() -> Iterator[Row]:
         for name, listing in LISTINGS.items():
             yield f"hyperrl list {name}", listing.title
 
-    table = Listing("What there is", ("command", "shows"), rows).table()
-    table.caption = "`hyperrl list ids cheetah` shows only the rows that contain a text."
+    table = Listing("Tables", ("command", "shows"), rows).table()
+    table.caption = "`hyperrl list ids cheetah` shows only the rows that contain this text."
     table.caption_justify = "left"
     return table
 
@@ -90,7 +90,7 @@ def _generic_ids() -> Iterator[Row]:
 
 
 def _ids() -> Iterator[Row]:
-    """Every id; those of games are one row per algorithm."""
+    """Every id; the Atari games share one row per algorithm."""
     yield from _generic_ids()
     games: dict[str, Settings] = {}
     for (algorithm, task), settings in SETTINGS.items():
@@ -133,7 +133,7 @@ def _settings() -> Iterator[Row]:
 
 
 def _shared(row: Callable[[Settings], Row]) -> Iterator[Row]:
-    """What the settings of every task come to; tasks with the same share a row."""
+    """The settings of every task; tasks with the same settings share a row."""
     shared: dict[tuple[str, Row], list[str]] = {}
     for (algorithm, task), settings in SETTINGS.items():
         shared.setdefault((algorithm, row(settings)), []).append(task)
@@ -142,7 +142,7 @@ def _shared(row: Callable[[Settings], Row]) -> Iterator[Row]:
 
 
 def _group(tasks: list[str]) -> str:
-    """Tasks in a few words: by their families, where all of a family are among them."""
+    """Tasks by name, or by family if all tasks of the family are among them."""
     if len(tasks) == len(TASKS):
         return "all tasks"
     names = []
@@ -209,7 +209,7 @@ def _first_line(item: Any) -> str:
     return (getdoc(item) or "").partition("\n")[0]
 
 
-# By the word that `hyperrl list` takes, in the order in which a newcomer needs them.
+# By the argument of `hyperrl list`, in the order in which a newcomer needs them.
 LISTINGS: Mapping[str, Listing] = {
     "ids": Listing(
         "Environments, with the default budget of a run",
@@ -219,13 +219,13 @@ LISTINGS: Mapping[str, Listing] = {
     ),
     "games": Listing("Atari games", ("every {Game}",), _games, _all_games, named=False),
     "tasks": Listing(
-        "Tasks (envs: side by side; norm.: observations and rewards are normalised)",
+        "Tasks (envs: inner environments; norm.: observations and rewards normalised)",
         ("tasks", "envs", "norm.", "search space", "source"),
         _tasks,
         named=False,
     ),
     "settings": Listing(
-        "Settings of the inner learner (over Stable-Baselines3's defaults)",
+        "Settings of the inner learner (overriding Stable-Baselines3's defaults)",
         ("tasks", "settings"),
         _settings,
         named=False,

@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder."""
+"""Lets only one process at a time use a run's folder."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from filelock import FileLock, Timeout
 
 from hyperrl_env.saving.files import write_text
 
-# The holder has a file of its own: Windows lets nobody else read a locked one.
+# The holder's name is in another file: on Windows nobody else can read a locked one.
 LOCK_FILE, HOLDER_FILE = ".hyperrl.lock", ".hyperrl.holder"
 
 
 class FolderLock:
-    """Holds a folder for this process inside its block.
+    """Locks a folder for this process in its block.
 
-    The lock is the operating system's own on a file in the folder: it ends with the process, however
-    that ends, so that a file that a killed process left behind holds nobody up. A second file says
-    who holds the lock.
+    It is the operating system's lock on a file in the folder. It ends with the process, even if that is
+    killed, so a leftover file blocks nobody. A second file names the process that holds the lock.
 
     Args:
-        folder: The folder, which exists.
+        folder: An existing folder.
 
     Raises:
-        FileExistsError: On entering, if another process holds the folder; says which one, and where.
-        OSError: On entering, if the folder cannot be written or its file system knows no locks.
+        FileExistsError: On entering, if another process holds the lock; the message names it and its host.
+        OSError: On entering, if the folder cannot be written or its file system has no locks.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # Not the thread's, but the process's; never a mere file, which a killed process would leave behind.
+        # For the whole process, not for a thread; never a mere file, which a killed process would leave.
         self._lock = FileLock(folder / LOCK_FILE, timeout=0, thread_local=False, fallback_to_soft=False)
 
     def __enter__(self) -> FolderLock:
@@ -44,7 +43,7 @@ class FolderLock:
             raise FileExistsError(
                 f"{self._folder} is in use by {_holder(self._folder / HOLDER_FILE)}."
             ) from None
-        # The lock holds without it.
+        # The lock works without it.
         with suppress(OSError):
             write_text(
                 self._folder / HOLDER_FILE, json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
@@ -55,8 +54,8 @@ class FolderLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         (self._folder / HOLDER_FILE).unlink(missing_ok=True)
-        # While it is still held: nobody can have taken the file by now. Windows removes no open files;
-        # there the release does it.
+        # Before the release, while no other process can have locked the file. Windows does not remove open
+        # files; there the release removes it.
         with suppress(PermissionError):
             (self._folder / LOCK_FILE).unlink(missing_ok=True)
         self._lock.release()
@@ -67,5 +66,5 @@ def _holder(path: Path) -> str:
         content = json.loads(path.read_text(encoding="utf-8"))
         return f"process {content['pid']} on {content['host']}"
     except (OSError, ValueError, LookupError, TypeError):
-        # It has the lock, but has not written who it is.
+        # It holds the lock but has not written its name yet.
         return "another process"

@@ -1,4 +1,4 @@
-"""SB3's logger on a run: `progress.csv` and TensorBoard."""
+"""Logs the metrics of a run with SB3's logger: `progress.csv` and TensorBoard."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ _COLUMNS = (
     *("time/total_timesteps", "time/phases", "time/time_elapsed", "time/fps"),
     *("rollout/ep_rew_mean", "rollout/ep_len_mean", "hyper/reward", "hyper/epsilon"),
 )
-# A line takes milliseconds, most of them TensorBoard's; an update phase of A2C takes no longer.
+# A line takes milliseconds, mostly in TensorBoard: as long as an update phase of A2C.
 _MANY, _LINES = 500, 200
 
 
 def default_interval(phases: float) -> int:
-    """Update phases per line: 1, or so many that a run of very many phases has about 200 lines."""
+    """Update phases per line: 1, or enough to give about 200 lines in a run of very many phases."""
     return math.ceil(phases / _LINES) if phases > _MANY else 1
 
 
 class RunLog:
     """Metrics of a run under SB3's names, one line every `log_interval` update phases.
 
-    A line stands at the environment steps that its last updates were trained on. The learner records
-    `train/*` itself. `hyper/*` are means over all hyper-steps since the line before, `rollout/*` over
+    A line is logged at the environment steps that its last updates were trained on. The learner records
+    `train/*` itself. `hyper/*` are means over all hyper-steps since the previous line, `rollout/*` over
     the last 100 inner episodes.
 
     Args:
         folder: Where `progress.csv` and the TensorBoard events go.
         learner: The run's learner, after `reset()`.
         progress: The run's progress.
-        log_interval: Update phases per line; None: as `default_interval` says.
-        state: What `state_dict` gave, to go on from there: what was logged after it is taken out of the
-            files, because it will be logged again.
+        log_interval: Update phases per line; None: that of `default_interval`.
+        state: A result of `state_dict` to continue from. Later lines are removed from the files, because
+            the run will log them again.
 
     Raises:
         FileExistsError: The folder holds a `progress.csv` that is not the run's.
@@ -83,7 +83,7 @@ class RunLog:
             self._load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
-        """The lines so far, where the events end, and what has been noted since the last line."""
+        """The lines so far, the sizes of the event files, and the values recorded since the last line."""
         self._tensorboard.writer.flush()
         logger, folder = self._logger, self._folder.path
         return {
@@ -99,7 +99,7 @@ class RunLog:
         }
 
     def _events(self) -> list[str]:
-        """Names of the run's own files of events."""
+        """Names of the run's own event files."""
         return [name for name in self._folder.own() if name.startswith(_EVENTS)]
 
     def _load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -109,27 +109,27 @@ class RunLog:
         self._logger.name_to_value.update(state["values"])
         self._logger.name_to_count.update(state["counts"])
         self._logger.name_to_excluded.update(state["excluded"])
-        # The interval too: a choice of `n_steps` changes the phases' length, which it comes from.
+        # The interval too: it depends on the length of a phase, which a choice of `n_steps` changes.
         self._interval, self._next, self._pending = state["interval"], state["next"], state["pending"]
 
     def hyper_step(self, hyperparameters: Mapping[str, float], epsilon: float | None) -> None:
-        """Takes note of a hyper-step: values in force, the agent's exploration rate where it has one."""
+        """Records a hyper-step: values in force, and the agent's exploration rate if it has one."""
         for name, value in hyperparameters.items():
             self._logger.record_mean(f"hyper/{name}", value)
         self._logger.record_mean("hyper/epsilon", epsilon)
         self._pending = True
 
     def update_phase(self, hyper_reward: float | None) -> None:
-        """Takes note of the end of an update phase, and writes a line where one is due.
+        """Records the end of an update phase, and writes a line if one is due.
 
-        To be called before the progress counts the environment phase that followed.
+        Call it before the progress counts the environment phase that followed.
         """
         self._logger.record_mean("hyper/reward", hyper_reward)
         if self._progress.phase >= self._next:
             self.write()
 
     def write(self) -> None:
-        """Writes a line with what has been noted since the last one, if anything has."""
+        """Writes a line with the values recorded since the last one, if there are any."""
         if not self._pending:
             return
         progress, record = self._progress, self._logger.record
@@ -145,13 +145,13 @@ class RunLog:
         self._pending = False
 
     def close(self) -> None:
-        """Writes what is left and closes the files."""
+        """Writes the last line and closes the files."""
         self.write()
         self._logger.close()
 
 
 class _CSV(CSVOutputFormat):
-    """SB3's, with columns in an order that does not change from process to process."""
+    """SB3's, with columns in the same order in every process."""
 
     def write(
         self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
@@ -175,7 +175,7 @@ def _place(column: str) -> tuple[int, str]:
 
 
 class _TensorBoard(TensorBoardOutputFormat):
-    """SB3's, in a file whose name nobody else gives, and that is recorded as the run's."""
+    """SB3's, in a file with a unique name, which is recorded as the run's."""
 
     def __init__(self, folder: RunFolder) -> None:
         mark = f".{secrets.token_hex(8)}"

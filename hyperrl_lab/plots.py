@@ -19,7 +19,7 @@ from hyperrl_lab.summaries import SCORE_EPISODES, running_mean
 
 CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE = "learning_curve.png", "schedule.png", "memory.png"
 _MEMORY_POINTS = 2_000
-# Fewer keys make no map.
+# The smallest number of keys that is drawn.
 _FEWEST_KEYS = 10
 # Joint actions that their colour bar can name.
 _NAMED_ACTIONS = 10
@@ -28,13 +28,13 @@ _FEWEST_EPISODES = 10
 
 
 def draw_pictures(folder: Path, title: str, memory: Any = None) -> None:
-    """Draws everything that the results of a run allow, into their folder.
+    """Draws the pictures of a run into its folder.
 
     Args:
-        folder: Holds the run's columnar files. Finished runs of the task's own settings in the folders
-            beside it are drawn as a reference.
+        folder: Holds the run's Parquet files. Finished runs with the task's own settings in neighbouring
+            folders are drawn as a reference.
         title: Names the run.
-        memory: The agent's episodic memory, where it has one.
+        memory: The agent's episodic memory, if it has one.
     """
     learning_curve(read_episodes(folder), title, folder / CURVE_FILE, default_runs(folder))
     schedule(read_actions(folder), title, folder / SCHEDULE_FILE)
@@ -45,13 +45,13 @@ def draw_pictures(folder: Path, title: str, memory: Any = None) -> None:
 def learning_curve(
     episodes: Columns, title: str, path: Path, references: Mapping[int, Columns] | None = None
 ) -> None:
-    """The returns of all inner episodes over environment steps, and their running mean.
+    """Draws the returns of all inner episodes over environment steps, and their running mean.
 
     Args:
-        episodes: What `read_episodes` returned.
+        episodes: The result of `read_episodes`.
         title: Names the run.
         path: The picture.
-        references: The inner episodes of runs of the task's own settings, by seed; thin lines show their
+        references: The inner episodes of runs with the task's own settings, by seed; thin lines show their
             running means.
     """
     with new_figure(path, (6.0, 3.6)) as figure:
@@ -80,9 +80,9 @@ def learning_curve(
 def memory_map(
     keys: NDArray[Any], values: NDArray[Any], actions: NDArray[Any], title: str, path: Path
 ) -> None:
-    """The memory's keys as points in the plane (t-SNE), coloured by value, time and action.
+    """Draws the memory's keys as points in the plane (t-SNE), coloured by value, time and action.
 
-    Nothing is drawn of a memory of fewer than ten entries, or of one key only.
+    A memory with fewer than ten entries, or with a single key, is not drawn.
 
     Args:
         keys: (n, d), earliest added first.
@@ -104,7 +104,7 @@ def memory_map(
     low, high = np.percentile(values, [2, 98])
     shuffled = np.random.default_rng(0).permutation(len(keys))
     looks = (
-        # The best entries are the rarest: they lie on top.
+        # The best entries are the rarest: they are drawn on top.
         ("value (hyper-return)", values, np.argsort(values), (low, high), 256),
         ("order of writing (1: the earliest)", time, shuffled, (1, n), 256),
         (
@@ -143,7 +143,7 @@ def _mean_curve(episodes: Columns) -> tuple[NDArray[Any], NDArray[np.float64]]:
     mean = running_mean(episodes["return"], SCORE_EPISODES)
     start = _FEWEST_EPISODES - 1 if len(mean) >= 2 * _FEWEST_EPISODES else 0
     steps, mean = episodes["env_steps"][start:], mean[start:]
-    # Episodes of several environments end together: one point for all.
+    # Episodes of several environments end together: one point for all of them.
     latest = np.flatnonzero(np.append(np.diff(steps), 1))
     return steps[latest], mean[latest]
 
@@ -154,7 +154,7 @@ def _tsne(keys: NDArray[Any]) -> NDArray[np.float32]:
     from threadpoolctl import threadpool_limits
 
     perplexity = min(30.0, (len(keys) - 1) / 3)
-    # On a busy machine its threads wait for each other many times longer than one takes alone.
+    # On a busy machine its threads wait for each other much longer than one thread would take.
     with threadpool_limits(1):
         points: NDArray[np.float32] = TSNE(perplexity=perplexity, random_state=0).fit_transform(keys)
     return points

@@ -1,4 +1,4 @@
-"""How far a run is, and how it does."""
+"""The progress of a run: steps, score and speed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from hyperrl_lab.summaries import SCORE_EPISODES, score
 
-# Phases that the speed is measured over: enough to be steady, few enough to follow a change.
+# The speed is measured over this many phases: enough to be steady, few enough to follow a change.
 _PHASES = 20
 
 _COUNTED = (
@@ -19,22 +19,22 @@ _COUNTED = (
 
 
 class Progress:
-    """The present state of a run; the loop keeps it up to date, displays and logs read it.
+    """The progress of a run; the loop updates it, displays and logs read it.
 
     Args:
         total_env_steps: The budget.
 
     Attributes:
-        activity: What is being done, in a word or two.
+        activity: What the run is doing, in a word or two.
         env_steps: Inner environment steps collected.
         phase: Update phases finished.
         hyper_steps: Hyper-actions taken.
         diverged_steps: Hyper-steps in which an update was refused.
-        episodes: Inner episodes that have ended.
-        mean_return: The score: mean return of the last 100 of them; None before the first.
+        episodes: Inner episodes ended.
+        mean_return: The score: the mean return of the last 100 inner episodes; None before the first.
         mean_length: Their mean length.
-        finished: Whether the last hyper-action is taken.
-        hyperparameters: Values in force of the hyperparameters that are chosen.
+        finished: Whether the last hyper-action was taken.
+        hyperparameters: Values in force of the hyperparameters that the hyper-agent chooses.
     """
 
     def __init__(self, total_env_steps: int) -> None:
@@ -52,13 +52,13 @@ class Progress:
         self.start()
 
     def start(self) -> None:
-        """Starts the clock; that of a run that was resumed shows the time before, too."""
+        """Starts the clock; in a resumed run it includes the earlier time."""
         now = time.perf_counter()
         self._started = now - self._seconds_before
         self._marks = deque([(now, self.env_steps)], maxlen=_PHASES + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """How far the run is, and the time that it took."""
+        """The progress, and the time that it took."""
         return {
             **{name: getattr(self, name) for name in _COUNTED},
             "hyperparameters": dict(self.hyperparameters),
@@ -68,7 +68,7 @@ class Progress:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave; the clock is to be started then."""
+        """Restores a result of `state_dict`; call `start` afterwards."""
         for name in _COUNTED:
             setattr(self, name, state[name])
         self.hyperparameters = state["hyperparameters"]
@@ -86,7 +86,7 @@ class Progress:
         return time.perf_counter() - self._started if self._seconds is None else self._seconds
 
     def environment_phase(self, env_steps: int, returns: Sequence[float], lengths: Sequence[int]) -> None:
-        """Takes note of an environment phase: steps at its end, episodes that ended in it."""
+        """Counts an environment phase: the steps at its end, the inner episodes that ended in it."""
         self.env_steps = env_steps
         self._marks.append((time.perf_counter(), env_steps))
         if returns:
@@ -98,24 +98,24 @@ class Progress:
 
     @property
     def steps_per_second(self) -> float:
-        """Environment steps per second of late, updates included."""
+        """Recent environment steps per second, updates included."""
         (then, steps_then), (now, steps_now) = self._marks[0], self._marks[-1]
         return (steps_now - steps_then) / (now - then) if now > then else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Wall-clock seconds until the run is finished, if it goes on like this; None at first."""
+        """Wall-clock seconds until the run is finished, at the present speed; None at first."""
         if self.finished:
             return 0.0
         if len(self._marks) < 2 or not self.steps_per_second:
             return None
         (_, steps_before), (then, steps) = self._marks[-2], self._marks[-1]
-        # The updates on the last rollout are still to be done: they take a rollout's time, nearly.
+        # The updates on the last rollout are still ahead: they take about a rollout's time.
         ahead = max(self.total_env_steps - steps, 0) + (steps - steps_before)
         return max(ahead / self.steps_per_second - (time.perf_counter() - then), 0.0)
 
     def summary(self) -> dict[str, Any]:
-        """Score, of how many of the latest episodes (`score_episodes`), and costs so far."""
+        """The score, the number of episodes in it (`score_episodes`), and the cost so far."""
         return {
             "mean_return": self.mean_return,
             "mean_length": self.mean_length,

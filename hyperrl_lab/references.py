@@ -1,17 +1,16 @@
-"""Runs of the task's own settings that lie beside a run: what its learning curve is compared with."""
+"""Finished runs with the task's own settings beside a run: the reference for its learning curve."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
-from hyperrl_lab.results import Columns, read_episodes
+from hyperrl_lab.results import Columns, outcome, read_episodes
 
-# What the environment does with these changes nothing under the task's own settings.
+# Keywords that have no effect on a run with the task's own settings.
 _CHOICES_ONLY = frozenset(
     {
         *("search_space", "action_mode", "decision", "learning_episode_phases"),
@@ -21,16 +20,16 @@ _CHOICES_ONLY = frozenset(
 
 
 def default_runs(folder: Path) -> dict[int, Columns]:
-    """The inner episodes of finished runs of the same task and budget under the task's own settings.
+    """The inner episodes of finished runs with the same task and budget and the task's own settings.
 
-    They are looked for in the folders beside `folder`, which are only read. Folders that cannot be
-    read, or that hold something else, are passed over.
+    Searches the folders beside `folder`, which are only read. Folders that cannot be read, or that hold
+    something else, are skipped.
 
     Args:
         folder: The run's folder.
 
     Returns:
-        What `read_episodes` returns, by seed, in ascending order.
+        The results of `read_episodes` by seed, in ascending order.
     """
     folder = folder.resolve()
     found: dict[int, Columns] = {}
@@ -42,7 +41,7 @@ def default_runs(folder: Path) -> dict[int, Columns]:
     for other in beside:
         try:
             config, _ = read_config(other / CONFIG_FILE)
-            if _is_default(config) and _task(config) == task and _is_finished(other):
+            if _is_default(config) and _task(config) == task and outcome(other) == "finished":
                 episodes = read_episodes(other)
                 if len(episodes["env_steps"]) and len(episodes["return"]):
                     found.setdefault(config.seed, episodes)
@@ -58,8 +57,3 @@ def _task(config: RunConfig) -> tuple[str, int | None, dict[str, Any]]:
 
 def _is_default(config: RunConfig) -> bool:
     return config.agent == "fixed" and config.agent_kwargs.get("action", "default") == "default"
-
-
-def _is_finished(folder: Path) -> bool:
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    return isinstance(summary, dict) and summary.get("status") == "finished"

@@ -1,28 +1,29 @@
-"""What a run leaves to be analysed: every hyper-action and every inner episode, in columns.
+"""The results of a run: how it ended, and every hyper-action and inner episode as columns.
 
-`actions.parquet`, one row per hyper-step. `env_steps`, `phase` and `update_step` say when the
-action was chosen (environment steps collected, update phases finished, updates done in this one);
-the other columns say what it was and what came of it:
+`actions.parquet` has one row per hyper-step. `env_steps`, `phase` and `update_step` give the time of the
+choice (environment steps collected, update phases finished, updates done in this phase); the other
+columns are:
 
 | column | meaning |
 |---|---|
-| `action` | the joint action; in the other action modes `action.<hyperparameter>`, its components |
-| `<hyperparameter>` | the value in force in the update, of each one that the algorithm offers |
-| `default.<hyperparameter>` | the task's own value at that moment, of each one that is chosen |
-| `hyper_reward` | what the step earned |
+| `action` | the joint action; in the other action modes its components, `action.<hyperparameter>` |
+| `<hyperparameter>` | the value in force in the update, for each hyperparameter that the algorithm offers |
+| `default.<hyperparameter>` | the task's own value then, for each hyperparameter of the search space |
+| `hyper_reward` | the step's hyper-reward |
 | `diverged` | whether its update was refused |
 
-A task's learning rate that falls to 0 is 0 in the last update phase, as in Stable-Baselines3. Multiples of
-it are 0 too, so nothing chosen there makes a difference: `acting` tells those rows from the others. Nor
-does the last phase earn a hyper-reward: no environment phase follows it.
+A learning rate that falls to 0 is 0 in the last update phase, as in Stable-Baselines3. Multiples of it are
+0 too, so no choice there has an effect: `acting` finds the other rows. Nor does the last phase earn a
+hyper-reward: no environment phase follows it.
 
-`episodes.parquet`, one row per inner episode in the order of their ends: `env_steps` at its end
-(with several inner environments: at the end of the environment phase in which it ended), `return`
-(undiscounted, of raw rewards), `length`.
+`episodes.parquet` has one row per inner episode in the order of their ends: `env_steps` at its end (with
+several inner environments: at the end of the environment phase in which it ended), `return`
+(undiscounted, of raw rewards) and `length`.
 """
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,12 +38,13 @@ from numpy.typing import NDArray
 from hyperrl_env.saving.files import whole_file
 from hyperrl_env.search_space import BoundSearchSpace
 
-ACTIONS_FILE, EPISODES_FILE = "actions.parquet", "episodes.parquet"
+ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE = "actions.parquet", "episodes.parquet", "summary.json"
+_ENDED = ("finished", "diverged")
 Columns = Mapping[str, NDArray[Any]]
 
 
 class ColumnLog:
-    """A growing table that stays small in memory: full chunks are kept compressed.
+    """A growing table that stays small in memory: full chunks are compressed.
 
     Args:
         columns: Column names and their types, one of Python's `array` codes ("q": int64, "d":
@@ -63,14 +65,14 @@ class ColumnLog:
         return len(self._sealed) * self._chunk_rows + len(self._columns[0])
 
     def append(self, row: Sequence[float]) -> None:
-        """Adds a row: a number per column, in their order."""
+        """Adds a row: one number per column, in order."""
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
         if len(self._columns[0]) == self._chunk_rows:
             self._seal()
 
     def write(self, path: Path) -> None:
-        """Writes all rows so far to a Parquet file, whole or not at all."""
+        """Writes all rows so far to a Parquet file, completely or not at all."""
         with (
             whole_file(path) as temporary,
             pq.ParquetWriter(temporary, self._schema, compression="zstd") as file,
@@ -88,7 +90,7 @@ class ColumnLog:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` of a table of the same columns gave."""
+        """Restores a result of `state_dict` of a table with the same columns."""
         self._sealed = [pa.py_buffer(sealed) for sealed in state["sealed"]]
         self._columns = [
             array(code, column.tobytes()) for code, column in zip(self._codes, state["columns"], strict=True)
@@ -99,7 +101,7 @@ class ColumnLog:
 
     def _batch(self) -> pa.RecordBatch:
         arrays = [
-            # A copy: the array goes on growing.
+            # A copy: the array keeps growing.
             pa.array(np.array(column), type=field.type)
             for column, field in zip(self._columns, self._schema, strict=True)
         ]
@@ -149,11 +151,11 @@ class ActionLog(ColumnLog):
         """Adds a hyper-step.
 
         Args:
-            before: The info that the action was chosen with.
+            before: The info before the step.
             action: The hyper-action.
-            defaults: The task's own values at that moment.
+            defaults: The task's own values at that time.
             reward: The hyper-reward.
-            after: The step's info.
+            after: The info after the step.
         """
         values = after["hyperparameters"]
         self.append(
@@ -174,7 +176,7 @@ class EpisodeLog(ColumnLog):
     """Every inner episode of a run.
 
     Args:
-        n_envs: Inner environments. In a single one, lengths tell exactly when an episode ended.
+        n_envs: Number of inner environments. With one, the lengths give the exact end of each episode.
     """
 
     def __init__(self, n_envs: int) -> None:
@@ -192,22 +194,31 @@ class EpisodeLog(ColumnLog):
         self._ended = state["ended"]
 
     def restart(self, env_steps: int) -> None:
-        """Takes note that the episode at hand was given up, and another one begins at `env_steps`."""
+        """Records that the current episode was given up and another one starts at `env_steps`."""
         self._ended = env_steps
 
     def record(self, env_steps: int, returns: Sequence[float], lengths: Sequence[int]) -> None:
         """Adds the episodes that ended in an environment phase; `env_steps` is at its end."""
         for episode_return, length in zip(returns, lengths, strict=True):
-            # A wrapper can make the learner's steps fewer than the episode's.
+            # With some wrappers the learner takes fewer steps than the episode has.
             self._ended = min(self._ended + length, env_steps) if self._single else env_steps
             self.append((self._ended, episode_return, length))
+
+
+def outcome(folder: Path) -> str | None:
+    """How a run ended: "finished" or "diverged"; None if it can be resumed."""
+    try:
+        status = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return status if status in _ENDED else None
 
 
 def read_actions(folder: Path) -> Columns:
     """The hyper-actions of a run, as arrays by column name, all of one length.
 
     Raises:
-        FileNotFoundError: The folder holds none.
+        FileNotFoundError: The folder has no `actions.parquet`.
     """
     return read_columns(folder / ACTIONS_FILE)
 
@@ -216,16 +227,16 @@ def read_episodes(folder: Path) -> Columns:
     """The inner episodes of a run, as arrays by column name, all of one length.
 
     Raises:
-        FileNotFoundError: The folder holds none.
+        FileNotFoundError: The folder has no `episodes.parquet`.
     """
     return read_columns(folder / EPISODES_FILE)
 
 
 def acting(actions: Columns) -> NDArray[np.bool_]:
-    """Which hyper-actions of `read_actions` could act: where the learning rate had not fallen to 0.
+    """Which hyper-actions of `read_actions` could have an effect: all but those at a learning rate of 0.
 
     Returns:
-        One truth value per hyper-action: False where the learning rate in force and the task's own were 0.
+        One truth value per hyper-action: False if the learning rate in force and the task's own were 0.
     """
     rates = [actions[n] for n in ("learning_rate", "default.learning_rate") if n in actions]
     return np.any(rates, axis=0) if rates else np.ones(len(actions["phase"]), bool)
@@ -238,5 +249,5 @@ def read_columns(path: Path) -> Columns:
 
 
 def chosen_hyperparameters(actions: Columns) -> list[str]:
-    """Names of the hyperparameters that the actions of `read_actions` choose."""
+    """Names of the hyperparameters that the hyper-actions of `read_actions` set."""
     return [name.removeprefix("default.") for name in actions if name.startswith("default.")]

@@ -1,4 +1,4 @@
-"""One run: a hyper-agent on a Hyper-RL, from a configuration to a folder of results."""
+"""One run: a hyper-agent on a Hyper-RL environment, from a configuration to a folder of results."""
 
 from __future__ import annotations
 
@@ -28,40 +28,39 @@ from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.log import PROGRESS_FILE, RunLog
 from hyperrl_lab.plots import CURVE_FILE, MEMORY_FILE, SCHEDULE_FILE, draw_pictures
 from hyperrl_lab.progress import Progress
-from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, ActionLog, EpisodeLog
+from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE, ActionLog, EpisodeLog
 
-SUMMARY_FILE, MODEL_FILE, NORMALIZER_FILE = "summary.json", "model.zip", "vecnormalize.pkl"
+MODEL_FILE, NORMALIZER_FILE = "model.zip", "vecnormalize.pkl"
 _RESULTS = (
     *(PROGRESS_FILE, ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE, MODEL_FILE, NORMALIZER_FILE),
     *(CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE),
 )
-# Who reads the columnar files while the run goes on sees it as it was at most this long ago.
+# During the run the Parquet files lag behind by at most this long.
 _SECONDS_BETWEEN_WRITES = 120.0
 CHECKPOINT_MINUTES = 5.0
-_ENDED = ("finished", "diverged")
 
 
 class TrainingRun:
-    """A run that is ready to start, or to go on; `train` or `close` lets go of its folder.
+    """A run that is ready to start or to continue. It locks its folder until `train` or `close` is done.
 
     Args:
-        config: What to run.
-        folder: Where the results go: a new folder, or one that holds nothing but perhaps hidden files.
-            `config.json` is written now. No other process can use the folder until the run is over.
+        config: The configuration.
+        folder: Folder of the results: a new one, or one that is empty but for hidden files. `config.json`
+            is written at once. No other process can use the folder until the run is over.
         checkpoint_minutes: Minutes between checkpoints; 0: one before every hyper-step.
-        resume: Whether the folder holds the run already, which is to go on from its last checkpoint.
-        warn: Told what is wrong with the newest checkpoint where an older one has to do.
+        resume: Whether to continue the run in the folder from its last checkpoint.
+        warn: Called with a message for each damaged checkpoint that is newer than the one used.
 
     Attributes:
-        config: What is run: the id with its version, the budget in numbers.
-        folder: Where the results go.
-        progress: How far the run is.
+        config: The configuration, with the id's version and the budget filled in.
+        folder: Folder of the results.
+        progress: The progress of the run.
 
     Raises:
-        FileExistsError: The folder is not empty, or another process is using it; with `resume`, it holds
-            a file of a result's name that the run did not write.
-        NotADirectoryError: The folder is none.
-        CheckpointError: The run cannot go on from its checkpoints; the message says why.
+        FileExistsError: The folder is not empty, or another process is using it; with `resume`, a file
+            with the name of a result was not written by the run.
+        NotADirectoryError: `folder` is not a folder.
+        CheckpointError: The run cannot be resumed from its checkpoints; the message says why.
         ValueError: The configuration is impossible; the message says what would be right.
         gymnasium.error.Error: Gymnasium cannot make the environment.
     """
@@ -113,15 +112,15 @@ class TrainingRun:
         self._files.tidy()
 
     def _load(self, warn: Callable[[str], None]) -> None:
-        """Takes over the last checkpoint; without one nothing has been done yet."""
+        """Loads the last checkpoint; without one the run has not started."""
         state = self._checkpoints.last(warn)
         if state is None:
             # The first checkpoint is written before the first line of the log.
             if PROGRESS_FILE in self._files.own():
-                raise CheckpointError(f"{self.folder} holds a run whose checkpoints are gone.")
+                raise CheckpointError(f"The checkpoints of the run in {self.folder} are missing.")
             return
         if found := differences(state["config"], as_plain_values(asdict(self.config))):
-            raise CheckpointError(f"The checkpoint is that of another run: {'; '.join(found)}.")
+            raise CheckpointError(f"The checkpoint belongs to another run: {'; '.join(found)}.")
         self._inner.restore(state["env"])
         self._agent.load_state_dict(state["agent"])
         self.progress.load_state_dict(state["progress"])
@@ -129,14 +128,14 @@ class TrainingRun:
 
     @property
     def resumable(self) -> bool:
-        """Whether there is a checkpoint that the run can go on from."""
+        """Whether the run has a checkpoint to resume from."""
         try:
             return bool(self._checkpoints.paths())
         except CheckpointError:
             return False
 
     def close(self) -> None:
-        """Closes the environment and lets go of the folder."""
+        """Closes the environment and releases the folder's lock."""
         self._held.close()
 
     def train(
@@ -145,21 +144,21 @@ class TrainingRun:
         stop: Callable[[], bool] = lambda: False,
         pictures: bool = True,
     ) -> dict[str, Any]:
-        """Trains to the end of the budget, and leaves the results in the folder.
+        """Trains to the end of the budget and writes the results to the folder.
 
-        Where the loop fails, what there is by then is written before the error goes on.
+        If the loop raises an exception, the results so far are written before it propagates.
 
         Args:
-            on_step: Called after every hyper-step; shall be quick.
-            stop: Asked before every hyper-step whether to end here.
-            pictures: Whether to draw.
+            on_step: Called after every hyper-step; must be quick.
+            stop: Called before every hyper-step; True interrupts the run.
+            pictures: Whether to draw the pictures.
 
         Returns:
             The content of `summary.json`; `status` is "finished", "interrupted" (by `stop`), or
-            "diverged" (every update of a whole phase was refused).
+            "diverged" (every update of a phase was refused).
         """
         torch.set_num_threads(self.config.threads)
-        # NumPy multiplies small matrices only, where threads would mostly wait for each other.
+        # NumPy multiplies only small matrices; threads would mostly wait for each other.
         with closing(self), threadpool_limits(1, user_api="blas"):
             self.progress.start()
             self._begin()
@@ -172,7 +171,7 @@ class TrainingRun:
                 try:
                     finished = self._loop(on_step, stop)
                 except CheckpointError:
-                    # The disk takes nothing more; what it has is enough to go on from.
+                    # The disk is full, but holds a checkpoint to resume from.
                     raise
                 except Exception:
                     with suppress(OSError, CheckpointError):
@@ -192,7 +191,7 @@ class TrainingRun:
         return summary
 
     def _begin(self) -> None:
-        """The run up to its first hyper-action, or to where it was."""
+        """Brings the run to its first hyper-action, or to its state at the checkpoint."""
         state = self._state
         if state is None:
             self._obs, self._info = self._env.reset(seed=self.config.seed)
@@ -209,7 +208,7 @@ class TrainingRun:
             self._checkpoints.tidy()
 
     def _present_state(self) -> dict[str, Any]:
-        """A copy of everything but the log that the run would go on with."""
+        """A copy of everything that the run depends on, but for the log."""
         return {
             "config": as_plain_values(asdict(self.config)),
             "env": self._inner.snapshot(),
@@ -222,7 +221,7 @@ class TrainingRun:
         }
 
     def _loop(self, on_step: Callable[[Progress], None], stop: Callable[[], bool]) -> bool:
-        """Steps until the run is finished or `stop` says so; whether it is finished."""
+        """Steps until the run is finished or `stop` returns True; returns whether it is finished."""
         self.progress.activity = "training"
         self._defaults = self._inner.learner.default_values()
         self._written = time.perf_counter()
@@ -243,7 +242,7 @@ class TrainingRun:
         return True
 
     def _record(self, step: agents.Step) -> None:
-        """Takes note of a hyper-step."""
+        """Records a hyper-step."""
         progress, info = self.progress, step.next_info
         self._actions.record(step.info, step.action, self._defaults, step.reward, info)
         progress.hyper_steps += 1
@@ -262,7 +261,7 @@ class TrainingRun:
                 self._written = time.perf_counter()
 
     def _take_phase(self, info: Mapping[str, Any]) -> None:
-        """Takes note of the environment phase that an info reports, if there was one."""
+        """Records the environment phase that an info reports, if there was one."""
         env_steps, stats = info["env_steps"], info["phase_stats"]
         if env_steps > self.progress.env_steps:
             if info.get("inner_episodes_restarted"):
@@ -275,7 +274,7 @@ class TrainingRun:
         self._episodes.write(self._files.claim(EPISODES_FILE))
 
     def _write(self, status: str) -> dict[str, Any]:
-        """Writes everything but the pictures; returns the summary."""
+        """Writes all results but the pictures; returns the summary."""
         self.progress.stop()
         self.progress.activity = "writing"
         self._files.check(_RESULTS)
@@ -291,15 +290,6 @@ class TrainingRun:
         return summary
 
 
-def outcome(folder: Path) -> str | None:
-    """How a run ended that is over: "finished" or "diverged"; None where it can go on."""
-    try:
-        status = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["status"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return status if status in _ENDED else None
-
-
 def make_env(config: RunConfig) -> gym.Env[Any, Any]:
     """The environment of a configuration.
 
@@ -310,5 +300,5 @@ def make_env(config: RunConfig) -> gym.Env[Any, Any]:
     kwargs = load_env_kwargs(config.env_kwargs)
     if config.total_env_steps is not None:
         kwargs["total_env_steps"] = config.total_env_steps
-    # The checker repeats at every step what the environment's own tests make sure of.
+    # The checker would repeat at every step what the environment's tests check.
     return gym.make(config.id, disable_env_checker=True, **kwargs)

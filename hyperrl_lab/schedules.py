@@ -15,23 +15,23 @@ from hyperrl_lab.figure import DARK, LIGHT, OWN, environment_steps, new_figure, 
 from hyperrl_lab.results import Columns, chosen_hyperparameters
 from hyperrl_lab.summaries import Quantiles, Shares, quantiles, shares
 
-# Rows that a panel can show, and those that its axis can name one by one.
+# Rows that fit into a panel, and rows that its axis can label one by one.
 _ROWS, _NAMED_ROWS = 24, 9
-# Inches: of a row, of a panel of many rows, of a panel without rows.
+# Heights in inches: of a row, of a panel of many rows, of a panel without rows.
 _ROW, _MANY_ROWS, _NO_ROWS = 0.19, 2.2, 1.2
 _UNITS = {"batch_size": "samples", "n_epochs": "passes", "n_steps": "steps"}
 _OWN_LABEL = "the task's own value"
 
 
 def schedule(actions: Columns, title: str, path: Path) -> None:
-    """How often each value of every hyperparameter was chosen, over environment steps.
+    """Draws how often each value of every hyperparameter was chosen, over environment steps.
 
-    A strip per hyperparameter with a row per value, shaded by its share of the updates of each update
-    phase, or of windows of several phases if there are many phases or few hyper-actions in each. If
-    hyper-actions choose from a range, a line for the median and a band from the 10 to the 90 % quantile.
+    Each hyperparameter has a strip with a row per value, shaded by the share of the updates in an update
+    phase, or in windows of several phases if there are many phases or few hyper-actions in each. If
+    hyper-actions choose from a range, a line shows the median and a band the 10 to 90 % quantiles.
 
     Args:
-        actions: What `read_actions` returned.
+        actions: The result of `read_actions`.
         title: Names the run.
         path: The picture.
     """
@@ -95,7 +95,7 @@ def _strip(axes: Axes, part: Shares) -> Any:
     image = axes.pcolormesh(part.edges, rows, part.share, cmap="Blues", vmin=0, vmax=1, rasterized=True)
     axes.hlines(rows[1:-1], part.edges[0], part.edges[-1], color="white", linewidth=0.6)
     line = axes.axhline(part.own, color=OWN, linewidth=1.4, linestyle="--", label=_OWN_LABEL)
-    # It stands out from dark cells.
+    # A white edge makes it visible on dark cells.
     line.set_path_effects([Stroke(linewidth=2.4, foreground="white"), Normal()])
     labels = tick_labels(part.levels, "\N{MULTIPLICATION SIGN}" if part.relative else "")
     if part.moves:

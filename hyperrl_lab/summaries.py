@@ -1,4 +1,4 @@
-"""Many numbers summed up in few: what the pictures show of a run."""
+"""Statistics of a run: what its pictures show."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from hyperrl_lab.results import Columns, acting
 
-# Inner episodes in a score, whoever shows it: the command line, `summary.json`, the learning curve.
+# Inner episodes in a score: on the command line, in `summary.json`, in the learning curve.
 SCORE_EPISODES = 100
-# Windows of a schedule at most, and hyper-actions that make its shares and quantiles mean something.
+# The most windows in a schedule, and the fewest hyper-actions that give meaningful shares and quantiles.
 _WINDOWS, _CHOICES = 200, 40
 
 
 def running_mean(values: NDArray[Any], window: int) -> NDArray[np.float64]:
-    """The mean of the latest `window` values at each place; of those there are, at the beginning.
+    """The mean of the last `window` values at each place; near the start, of all values so far.
 
     Example:
         >>> running_mean(np.array([1.0, 3.0, 5.0]), window=2).tolist()
@@ -32,10 +32,10 @@ def running_mean(values: NDArray[Any], window: int) -> NDArray[np.float64]:
 
 
 def score(values: Sequence[float]) -> float | None:
-    """The mean over the latest 100 inner episodes, over all if there are fewer; None before the first.
+    """The mean over the last 100 inner episodes, or over all if there are fewer; None before the first.
 
     Args:
-        values: One per episode, the latest last: returns, of which the mean is the run's score, or lengths.
+        values: One per episode, the latest last: returns, whose mean is the run's score, or lengths.
     """
     latest = values[-SCORE_EPISODES:]
     return float(np.mean(latest)) if len(latest) else None
@@ -46,16 +46,17 @@ class Shares:
     """How often each value of a hyperparameter was chosen, in windows of time.
 
     Attributes:
-        edges: Environment steps between the windows, one more than there are windows. A window spans
-            the environment phases whose updates it sums up.
-        levels: What was chosen, and the task's own value, ascending, (levels,): values, or multiples of
-            the task's own value.
+        edges: Environment steps at the windows' edges, (windows + 1,). A window spans the environment
+            phases whose updates it counts.
+        levels: The values chosen and the task's own value, ascending, (levels,), or multiples of the
+            task's own value.
         relative: Whether the levels are multiples. They are if the task's own value changes and fewer
             multiples than values of it were chosen.
         own: Row of the task's own value, which is one level even if it changes.
-        moves: Whether it changes between levels that do not: the level says where it began.
-        share: Parts of 1, (levels, windows); NaN in a window without a choice, because all multiples of a
-            task's own value of 0 are 0.
+        moves: Whether the task's own value changes while the other levels do not; its level is its first
+            value.
+        share: Fractions of the updates, (levels, windows); NaN in a window without a choice, because all
+            multiples of a task's own value of 0 are 0.
     """
 
     edges: NDArray[Any]
@@ -69,16 +70,13 @@ class Shares:
 def shares(actions: Columns, name: str) -> Shares:
     """Counts the choices of a hyperparameter per phase, or per window of several phases.
 
-    What was chosen at the very end of a learning rate's fall to 0 is left out, because it made no
-    difference, unless there is nothing else.
+    Choices at a learning rate of 0 had no effect and are left out, unless there are no others.
 
     Args:
-        actions: What `read_actions` returned, not empty.
+        actions: The result of `read_actions`, not empty.
         name: The hyperparameter.
     """
-    actions = _that_acted(actions)
-    values, default = actions[name], actions[f"default.{name}"]
-    starts, edges = _windows(actions)
+    values, default, starts, edges = _in_windows(actions, name)
     levels, level = _distinct(np.append(values, default[0]))
     level, own = level[:-1], int(level[-1])
     relative, moves, counted = False, bool(np.ptp(default)), np.ones(len(values), bool)
@@ -91,7 +89,7 @@ def shares(actions: Columns, name: str) -> Shares:
             level = np.zeros(len(values), np.intp)
             level[positive] = multiple[:-1]
         else:
-            # The task's own value moves between the constant others; its row stays where it began.
+            # The task's own value moves among constant ones; its row stays at its first value.
             levels, level_of_others = _distinct(values[others])
             own = int(np.searchsorted(levels, default[0]))
             level = np.full(len(values), own)
@@ -112,7 +110,7 @@ class Quantiles:
         edges: See `Shares`.
         relative: Whether all values here are multiples of the task's own value. They are if the task's own
             value changes and the multiples lie closer together than the values.
-        low: 10 % quantile; NaN, as the others, in a window where all multiples are of 0.
+        low: 10 % quantile; like the others, NaN in a window in which the task's own value is 0.
         median: Median.
         high: 90 % quantile.
         default: Median of the task's own values.
@@ -127,15 +125,15 @@ class Quantiles:
 
 
 def quantiles(actions: Columns, name: str) -> Quantiles:
-    """Sums a hyperparameter up per phase, or per window of several phases, of what `shares` counts.
+    """The quantiles of a hyperparameter's choices per phase, or per window of several phases.
+
+    They are those of the choices that `shares` counts.
 
     Args:
-        actions: What `read_actions` returned, not empty.
+        actions: The result of `read_actions`, not empty.
         name: The hyperparameter.
     """
-    actions = _that_acted(actions)
-    values, default = actions[name], actions[f"default.{name}"]
-    starts, edges = _windows(actions)
+    values, default, starts, edges = _in_windows(actions, name)
     relative = False
     positive = (values > 0) & (default > 0)
     if np.ptp(default) and positive.any():
@@ -147,7 +145,7 @@ def quantiles(actions: Columns, name: str) -> Quantiles:
     def per_window(column: NDArray[Any], parts: list[float]) -> NDArray[np.float64]:
         known = [part[~np.isnan(part)] for part in np.split(column, starts[1:])]
         nothing = np.full(len(parts), np.nan)
-        # Quantiles that are among the values: between two bins there is nothing to choose.
+        # Quantiles that are among the values: nothing between two bins can be chosen.
         return np.array(
             [np.quantile(part, parts, method="inverted_cdf") if len(part) else nothing for part in known]
         )
@@ -156,16 +154,21 @@ def quantiles(actions: Columns, name: str) -> Quantiles:
     return Quantiles(edges, relative, low, median, high, per_window(default, [0.5])[:, 0])
 
 
-def _that_acted(actions: Columns) -> Columns:
+def _in_windows(
+    actions: Columns, name: str
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp], NDArray[Any]]:
+    """The values of the choices with an effect, the task's own, and what `_windows` returns for them."""
     acted = acting(actions)
-    return {column: values[acted] for column, values in actions.items()} if acted.any() else actions
+    if acted.any():
+        actions = {column: values[acted] for column, values in actions.items()}
+    return actions[name], actions[f"default.{name}"], *_windows(actions)
 
 
 def _windows(actions: Columns) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """The first rows of the windows, and the environment steps between these.
+    """The first row of each window, and the environment steps at the windows' edges.
 
-    There are at most 200 windows, and so few that they hold 40 hyper-actions each, except that
-    a run of up to 20 phases is shown phase by phase.
+    There are at most 200 windows, of at least 40 hyper-actions each, but a run of up to 20 phases is shown
+    phase by phase.
     """
     phases = actions["phase"] - actions["phase"][0]
     n_phases = int(phases[-1]) + 1
@@ -176,7 +179,7 @@ def _windows(actions: Columns) -> tuple[NDArray[np.intp], NDArray[Any]]:
 
 
 def _distinct(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """The different values, ascending, and which one each is; equal are those that agree in six digits."""
+    """The distinct values, ascending, and the index of each; values that agree in six digits are equal."""
     exact, which = np.unique(values, return_inverse=True)
     levels, level = np.unique([float(f"{value:.6g}") for value in exact], return_inverse=True)
     return levels, level[which]

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
-from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 import agents
+import hyperrl_env
 from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, SETTINGS, TASKS, env_ids
 from hyperrl_lab import run as run_module
 from hyperrl_lab.cli import main
@@ -81,11 +83,15 @@ def test_a_list_that_is_not_there_is_an_error(arguments, message, capsys):
     assert message in err
 
 
-def test_the_version_is_that_of_the_package(capsys):
+def test_the_version_stands_in_one_place(capsys):
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"] == {"version": {"attr": "hyperrl_env.__version__"}}
+    assert versions()["hyperrl"] == hyperrl_env.__version__
     with pytest.raises(SystemExit) as exit_:
         main(["--version"])
     assert exit_.value.code == 0
-    assert capsys.readouterr().out == f"hyperrl {metadata.version('hyperrl')}\n"
+    assert capsys.readouterr().out == f"hyperrl {hyperrl_env.__version__}\n"
 
 
 @pytest.mark.parametrize(("text", "steps"), [("5", 5), ("1e1", 10), ("0.03e3", 30), ("2.E+1", 20)])
@@ -100,7 +106,7 @@ def test_a_budget_is_a_whole_number(text, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["train", "HyperRL-PPO-v0", *ENV, "--total-env-steps", text])
     assert exit_.value.code == 2
-    assert f"{text!r} is not a whole number, as 100000 or 1e5" in capsys.readouterr().err
+    assert f"{text!r} is not a whole number like 100000 or 1e5" in capsys.readouterr().err
 
 
 def test_train_leaves_results_and_says_where(small_arguments, tmp_path, capsys):
@@ -271,7 +277,7 @@ def test_ctrl_c_ends_with_what_there_is(tmp_path):
     assert err == ""
     assert "interrupted after" in out
     assert f"results in {tmp_path}" in out
-    assert f"`hyperrl resume {tmp_path}` goes on" in out
+    assert f"to continue: `hyperrl resume {tmp_path}`" in out
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "interrupted"
     assert len(read_actions(tmp_path)["phase"]) == summary["hyper_steps"] > 0

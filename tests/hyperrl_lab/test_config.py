@@ -61,7 +61,7 @@ def test_impossible_fields_are_refused(field, value, message):
     [
         (lambda content: content.pop("run"), "no object 'run'"),
         (lambda content: content.update(run=3), "no object 'run'"),
-        (lambda content: content["run"].pop("seed"), r"\['seed'\] are missing"),
+        (lambda content: content["run"].pop("seed"), r"missing keys: seed\."),
         (
             lambda content: content["run"].update(sed=1),
             "Unknown key 'sed'. Did you mean 'seed'. Valid keys: id,",

@@ -40,7 +40,7 @@ def test_the_latest_version_is_taken():
         ("PPO-Hopper", "Did you mean 'HyperRL-PPO-Hopper-v0'"),
         ("Hoper", "Did you mean 'HyperRL-PPO-Hopper-v0'"),
         ("CartPoll-v1", "Did you mean 'HyperRL-PPO-CartPole-v0'"),
-        ("no_such_module:Mine-v0", "There is no module 'no_such_module'"),
+        ("no_such_module:Mine-v0", "No module named 'no_such_module'\\. Run the command in the folder"),
         ("", "^Unknown id ''. `hyperrl list ids` shows all.$"),
         ("Whatever", "^Unknown id 'Whatever'. `hyperrl list ids` shows all.$"),
         ("HyperRL-PPO-Ant-v0!", "Did you mean 'HyperRL-PPO-Ant-v0'"),
@@ -64,4 +64,4 @@ def test_other_names_are_refused_with_a_hint(name, message):
 def test_an_inner_environment_is_told_how_to_be_trained_on(name, ways):
     with pytest.raises(ValueError, match="not a Hyper-RL") as error:
         resolve_id(name)
-    assert str(error.value) == f"{name!r} is not a Hyper-RL environment. To train on it: {ways}"
+    assert str(error.value) == f"{name!r} is not a Hyper-RL environment. To train on it, use {ways}"

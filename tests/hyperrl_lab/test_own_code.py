@@ -125,17 +125,17 @@ def test_an_id_of_the_working_folder_trains(working_folder):
     [
         (
             ["--set", "env_fn=make_env"],
-            "An import path is module:name, as my_module:make_env, not 'make_env'",
+            "An import path must be module:name, like my_module:make_env, not 'make_env'",
         ),
-        (["--set", "env_fn=no_such_module:f"], "There is no module 'no_such_module': run the command in the"),
+        (["--set", "env_fn=no_such_module:f"], "No module named 'no_such_module'. Run the command in the"),
         (["--set", f"env_fn={MODULE}:make_evn"], "has no 'make_evn'. Did you mean 'make_env'?"),
         (["--set", f"env_fn={MODULE}:number"], "must be a function or a class, not 3"),
-        (["--set", "env_fn=failing:f"], "Module 'failing' fails: ZeroDivisionError: division by zero"),
+        (["--set", "env_fn=failing:f"], "Importing 'failing' failed: ZeroDivisionError: division by zero"),
         (
             ["--set", "env_fn=needing:f"],
-            "Module 'needing' fails: ModuleNotFoundError: No module named 'no_such",
+            "Importing 'needing' failed: ModuleNotFoundError: No module named 'no_such",
         ),
-        (["--set", "env_fn=3"], "env_fn of a run is an import path, as my_module:make_env, not 3"),
+        (["--set", "env_fn=3"], "env_fn must be an import path like my_module:make_env, not 3"),
         (["--set", f"hyper_reward={MODULE}:longest"], "has no 'longest'"),
         (["--agent", f"{MODULE}:EveryOthr"], "Did you mean 'EveryOther'?"),
         (["--agent", f"{MODULE}:NoAgent"], "a subclass of agents.HyperAgent, not <class"),
@@ -163,7 +163,7 @@ def test_resume_names_the_module_that_is_gone(working_folder, capsys, monkeypatc
     (working_folder / f"{MODULE}.py").unlink()
     capsys.readouterr()
     assert main(["resume", "run"]) == 2
-    assert f"error: There is no module '{MODULE}'" in capsys.readouterr().err
+    assert f"error: No module named '{MODULE}'" in capsys.readouterr().err
 
 
 def test_an_import_path_names_what_python_would_import():
@@ -195,7 +195,7 @@ def test_another_package_agents_is_named_with_the_way_out(file, tmp_path):
     line = without_agents(tmp_path, [ROOT])
     assert line.startswith(f"ImportError: `import agents` finds another package ({tmp_path / file})")
     assert f"({ROOT / 'agents'})" in line
-    assert "virtual environment of its own" in line
+    assert "its own virtual environment" in line
 
 
 def test_another_package_in_the_same_place_is_named(tmp_path):

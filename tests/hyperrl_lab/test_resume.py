@@ -249,7 +249,7 @@ def test_a_finished_run_stays_as_it_is(small, tmp_path, capsys):
     TrainingRun(small["ppo"], tmp_path).train(pictures=False)
     files = tree(tmp_path)
     assert main(["resume", str(tmp_path)]) == 0
-    assert "finished already" in capsys.readouterr().out
+    assert "already finished" in capsys.readouterr().out
     assert tree(tmp_path) == files
 
 
@@ -384,7 +384,7 @@ def test_without_a_usable_checkpoint_nothing_is_started_or_changed(how, small, t
     message = {
         "damaged": "is damaged",
         "cut": "not a whole zip archive",
-        "gone": "checkpoints are gone",
+        "gone": "The checkpoints of the run in",
         "another seed": "seed is 3 there and 4 here",
         "another search space": "search_space",
     }[how]
