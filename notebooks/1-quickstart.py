@@ -92,13 +92,13 @@ while not done:
 print("returns of the inner episodes that ended meanwhile:", np.round(info["phase_stats"]["returns"], 1))
 
 # %% [markdown]
-# That was one **learning episode**: one update phase and the rollout after it. `reset()` without a seed goes on with the
+# That was one **learning episode**: one update phase and the rollout after it. `reset()` without a seed continues the
 # same run.
 #
 # ## A whole run
 #
-# `agents.run` drives any hyper-agent; a callback notes down each step. Two agents on the same seed: episodic control, which remembers what worked in
-# which training state, and the task's own fixed settings.
+# `agents.run` drives any hyper-agent; a callback notes down each step. Two agents on the same seed: episodic control, which
+# remembers what worked in which training state, and the task's own fixed settings.
 
 
 # %%

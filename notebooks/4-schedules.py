@@ -149,7 +149,7 @@ plt.show()
 #
 # ## What other actions would have done
 #
-# `snapshot()` copies everything that the environment would go on with: weights, optimiser, simulators, random state.
+# `snapshot()` copies everything that the environment continues from: weights, optimiser, simulators, random state.
 # `restore` brings it back, any number of times. So from one state of training every learning rate can be tried, with the
 # same noise, and what follows compared: here PPO on HalfCheetah, each learning rate held for two update phases.
 
