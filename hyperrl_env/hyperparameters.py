@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 from hyperrl_env.checks import check_at_least, is_number, unknown
 
@@ -215,9 +215,9 @@ class Hyperparameter:
     scale: Scale | None = None
 
     def __post_init__(self) -> None:
-        own = definition(self.name)
-        if self.scale not in (None, "linear", "log"):
-            raise ValueError(f"{self.name}: unknown scale {self.scale!r}: give 'linear' or 'log'.")
+        definition(self.name)
+        if self.scale not in (None, *get_args(Scale)):
+            raise ValueError(f"{self.name}: {unknown('scale', self.scale, get_args(Scale))}")
         is_range = self.low is not None or self.high is not None
         if (self.values is not None) + (self.multipliers is not None) + is_range > 1:
             raise ValueError(f"{self.name}: give only one of values, multipliers, and low with high.")
@@ -236,8 +236,6 @@ class Hyperparameter:
                 )
             if 1.0 not in self.bins:
                 raise ValueError(f"{self.name}: multipliers must contain 1, the task's default.")
-        if own.integer and not self.relative and any(value != int(value) for value in self.bins):
-            raise ValueError(f"{self.name}: values must be whole numbers, not {self.bins}.")
         if self.scale == "log" and min(self.bins) <= 0:
             raise ValueError(f"{self.name}: a log scale needs positive values, not {min(self.bins):g}.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,25 +52,6 @@ class InnerRunConfig:
     device: str
 
 
-class Seconds(float):
-    """A measured duration: a float that all durations equal.
-
-    Two runs that differ only in how long they took did the same, so infos that hold durations
-    compare equal between them.
-    """
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return True if isinstance(other, Seconds) else float(self) == other
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash(Seconds)
-
-
 class InnerEnvError(RuntimeError):
     """An inner environment could not be made or reset, or an environment phase failed: by its cause.
 
@@ -111,7 +91,6 @@ class InnerRun:
         self._env = config.env
         self._total_env_steps = config.total_env_steps
         self._random_state = RandomState(seed)
-        self._lap_started = time.perf_counter()
         with self._random_state.swapped_in():
             try:
                 self._envs = make_inner_envs(
@@ -188,12 +167,6 @@ class InnerRun:
         with self._reported(failure), self._random_state.swapped_in():
             return self.learner.environment_phase()
 
-    def lap(self) -> Seconds:
-        """Wall-clock seconds since the last call."""
-        now = time.perf_counter()
-        seconds, self._lap_started = now - self._lap_started, now
-        return Seconds(seconds)
-
     @property
     def inner_name(self) -> str:
         """What the inner environments are: an id, or a class."""
@@ -208,6 +181,11 @@ class InnerRun:
     def budget_spent(self) -> bool:
         """Whether the budget leaves no further environment phase."""
         return self.env_steps >= self._total_env_steps
+
+    @property
+    def wholly_refused(self) -> bool:
+        """Whether every update of this phase so far was refused."""
+        return self.learner.updates_refused == self.learner.update_step
 
     def matrices(self) -> list[NDArray[np.float32]]:
         """W_m^n of Eq. 2, orders outermost: all weights, all latest gradients, the ones before them.
@@ -250,7 +228,6 @@ class InnerRun:
                 with self._reported(lambda: failed):
                     self.learner.restart_inner_episodes()
         self.failed = False
-        self.lap()
         return not go_on
 
     def close(self) -> None:

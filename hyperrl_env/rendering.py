@@ -126,11 +126,14 @@ class WindowRenderer(ImageRenderer):
                 pygame.display.quit()
 
 
+# By render mode.
+RENDERERS: Mapping[str, Callable[[str, Sequence[str]], Renderer]] = {
+    "rgb_array": ImageRenderer,
+    "human": WindowRenderer,
+    "ansi": AnsiRenderer,
+}
+
+
 def make_renderer(render_mode: str | None, title: str, names: Sequence[str]) -> Renderer | None:
     """The renderer of a render mode; None for None."""
-    renderers: dict[str, Callable[[str, Sequence[str]], Renderer]] = {
-        "ansi": AnsiRenderer,
-        "rgb_array": ImageRenderer,
-        "human": WindowRenderer,
-    }
-    return None if render_mode is None else renderers[render_mode](title, names)
+    return None if render_mode is None else RENDERERS[render_mode](title, names)

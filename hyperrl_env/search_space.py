@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
-from hyperrl_env.checks import suggestion, unknown
+from hyperrl_env.checks import check_choice, suggestion
 from hyperrl_env.hyperparameters import (
     Hyperparameter,
     Scale,
@@ -20,7 +20,6 @@ from hyperrl_env.hyperparameters import (
     definition,
     fraction_of,
     interpolate,
-    levels,
     offered,
 )
 
@@ -30,7 +29,7 @@ Offered = (
     Iterable[Hyperparameter | str | Mapping[str, Any]] | Mapping[str, Sequence[float] | Mapping[str, Any]]
 )
 
-_FORMS = "a list of hyperparameters, or a mapping of their names to values"
+FORMS = "a list of hyperparameters, or a mapping of their names to values"
 
 
 class SearchSpace:
@@ -59,7 +58,7 @@ class SearchSpace:
             self.hyperparameters = tuple(offered(name, offer) for name, offer in hyperparameters.items())
         # The order of a set, and so the meaning of an action, changes from process to process.
         elif isinstance(hyperparameters, str | Set) or not isinstance(hyperparameters, Iterable):
-            raise ValueError(f"A search space needs {_FORMS}, not {hyperparameters!r}.")
+            raise ValueError(f"A search space needs {FORMS}, not {hyperparameters!r}.")
         else:
             self.hyperparameters = tuple(as_hyperparameter(item) for item in hyperparameters)
         if not self.hyperparameters:
@@ -199,10 +198,7 @@ class BoundSearchSpace(SearchSpace):
         rollout_size: int,
     ) -> None:
         super().__init__(space.hyperparameters)
-        if action_mode not in get_args(ActionMode):
-            raise ValueError(
-                f"Unknown action_mode {action_mode!r}: give one of {list(get_args(ActionMode))}."
-            )
+        check_choice("action_mode", action_mode, get_args(ActionMode))
         for name in self.names:
             if name not in defaults:
                 raise ValueError(f"This algorithm does not offer {name!r}; it offers {sorted(defaults)}.")
@@ -332,36 +328,3 @@ class BoundSearchSpace(SearchSpace):
 
     def _invalid(self, action: Any) -> InvalidAction:
         return InvalidAction(f"Hyper-action {action!r} is not in the action space {self.action_space}.")
-
-
-# The paper's search spaces, from its released code (levels: q and s of each setting). The bins of
-# A2C on MuJoCo are not published: those of A2C on BipedalWalker are taken. A2C on Atari is not the
-# paper's: it has the learning rates of the paper's PPO and ACKTR there. The paper schedules ACKTR on
-# Atari alone; elsewhere the same is scheduled.
-_ACKTR = ("kl_clip", "learning_rate", "vf_coef")
-PRESETS: Mapping[str, SearchSpace] = {
-    "a2c-bipedalwalker": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 2.0))]),
-    "a2c-mountaincar": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 0.2))]),
-    "a2c-mujoco": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 2.0))]),
-    "ppo-mujoco": SearchSpace(["learning_rate", "clip_range", "gae_lambda", "batch_size"]),
-    "a2c-atari": SearchSpace(["learning_rate"]),
-    "ppo-atari": SearchSpace(["learning_rate", "clip_range", "batch_size"]),
-    "acktr": SearchSpace(_ACKTR),
-    "acktr-atari": SearchSpace(_ACKTR),
-}
-
-
-def get_search_space(search_space: str | Offered | SearchSpace) -> SearchSpace:
-    """A preset by name, a space of the hyperparameters that `SearchSpace` takes, or the space itself.
-
-    Raises:
-        ValueError: An unknown preset or hyperparameter (the message lists those that exist), or what
-            `SearchSpace` raises.
-    """
-    if isinstance(search_space, SearchSpace):
-        return search_space
-    if isinstance(search_space, str):
-        if search_space not in PRESETS:
-            raise ValueError(f"{unknown('search_space preset', search_space, PRESETS)} Or give {_FORMS}.")
-        return PRESETS[search_space]
-    return SearchSpace(search_space)

@@ -15,7 +15,8 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from hyperrl_env.checks import suggestion
 from hyperrl_env.inner_envs.atari import game_names
-from hyperrl_env.search_space import SearchSpace, get_search_space
+from hyperrl_env.presets import get_search_space
+from hyperrl_env.search_space import SearchSpace
 
 Family = Literal["mujoco", "box2d", "classic", "atari", "generic"]
 

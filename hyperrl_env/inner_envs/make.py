@@ -10,6 +10,7 @@ import gymnasium as gym
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from hyperrl_env.checks import check_at_least, check_choice
 from hyperrl_env.inner_envs.atari import make_atari_envs
 from hyperrl_env.inner_envs.envpool import make_pool
 from hyperrl_env.inner_envs.spaces import with_usable_spaces
@@ -56,10 +57,8 @@ def make_inner_envs(
             observations that are not numbers or of a preprocessed game, an unknown `vec_backend`, or
             an environment that EnvPool does not have.
     """
-    if n_envs < 1:
-        raise ValueError(f"n_envs must be at least 1, not {n_envs}.")
-    if vec_backend not in get_args(VecBackend):
-        raise ValueError(f"Unknown vec_backend {vec_backend!r}: give one of {list(get_args(VecBackend))}.")
+    check_at_least("n_envs", n_envs, 1)
+    check_choice("vec_backend", vec_backend, get_args(VecBackend))
     if atari and normalize:
         raise ValueError(
             "normalize must be False on an Atari task: rewards are clipped, and the policy scales images."

@@ -9,7 +9,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from hyperrl_env.saving.checkpoint import CheckpointError
+
 _DEEPEST = 6
+# So many differences are named when a state is refused.
+_NAMED = 5
+
+
+def check_identity(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Raises CheckpointError if a state's environment differs from the one it is to continue in.
+
+    Args:
+        theirs: The identity that the state was saved with.
+        ours: That of the environment at hand.
+    """
+    if found := differences(theirs, ours):
+        more = "" if len(found) <= _NAMED else f"; and {len(found) - _NAMED} more"
+        named = "; ".join(found[:_NAMED])
+        raise CheckpointError(f"The state is that of another environment: {named}{more}.")
 
 
 def as_plain_values(value: Any, depth: int = 0) -> Any:

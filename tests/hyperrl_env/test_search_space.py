@@ -12,7 +12,8 @@ from stable_baselines3.common.utils import LinearSchedule
 import hyperrl_env
 from hyperrl_env import DEFINITIONS, PRESETS, Hyperparameter, SearchSpace
 from hyperrl_env.hyperparameters import levels
-from hyperrl_env.search_space import BoundSearchSpace, get_search_space
+from hyperrl_env.presets import get_search_space
+from hyperrl_env.search_space import BoundSearchSpace
 
 MODES = ["discrete", "multi_discrete", "box"]
 DEFAULTS = {
