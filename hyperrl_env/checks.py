@@ -129,7 +129,7 @@ LEARNER_ARGUMENTS: Mapping[str, Callable[[str, object], None]] = {
 
 
 def check_learner_argument(name: str, value: Any, default: Any) -> None:
-    """Raises ValueError where SB3 would not come far with the value of a constructor argument."""
+    """Raises ValueError for the value of a constructor argument that SB3 would only fail on later."""
     if name == "tensorboard_log" and value is not None:
         raise ValueError(
             "tensorboard_log is for Stable-Baselines3's learn(), which is not called here. `hyperrl train` "

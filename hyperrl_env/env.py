@@ -97,8 +97,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     | `hyper_reward` | G |
     |---|---|
-    | `"discounted_return"` | mean over the phase's steps and environments of the discounted sum of raw rewards to the end of the phase or of the inner episode; gamma is the task's own whatever the actions, and where `n_steps` can be chosen the sums end after as many steps as the shortest phase has |
-    | `"episode_return"` | mean undiscounted return of the inner episodes that ended in the phase; the value before where none did |
+    | `"discounted_return"` | mean over the phase's steps and environments of the discounted sum of raw rewards to the end of the phase or of the inner episode; gamma is the task's own, whatever the actions; if actions choose `n_steps`, the sums end after as many steps as the shortest phase has |
+    | `"episode_return"` | mean undiscounted return of the inner episodes that ended in the phase; if none did, the previous value |
     | `"value_target"` | mean bootstrapped lambda-return on normalised rewards |
     | a callable | of an `EnvironmentPhase` |
 
@@ -108,7 +108,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     ## Starting State
 
     `reset(seed=s)` starts a run: a fresh learner seeded with s, its inner environments, and the
-    first environment phase. `reset()` after a finished learning episode goes on with the same run.
+    first environment phase. `reset()` after a finished learning episode continues the same run.
     `reset()` when the run is finished, in the middle of an episode, or with
     `options={"new_run": True}` starts a new run with a seed drawn from the environment's own
     generator.
@@ -127,7 +127,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     environment phase after each, are done; or, with `None`, the run. Or the run ended because
     every update of a whole phase was refused for a non-finite loss or gradient.
     *Truncated*: the budget is spent, so that the episode's last update phase has no environment
-    phase and no hyper-reward. As in SB3's `learn()`, the last rollout is still trained on; where the
+    phase and no hyper-reward. As in SB3's `learn()`, the last rollout is still trained on; if the
     task's learning rate falls to 0, at a rate of 0, so that no action makes a difference there.
 
     ## Information
@@ -138,23 +138,23 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     environment phase: the three hyper-rewards under their names. At the end of a phase
     `phase_stats`: `returns` and `lengths` (Atari: in frames) of the inner episodes that ended, means of the losses,
     `approx_kl`, `clip_fraction` (ACKTR: `trust_region_scale`, `eigh_failures`, `statistics_refused`), `grad_norm`,
-    then `explained_variance` and `seconds`. Values that are not defined are None.
+    then `explained_variance`. Values that are not defined are None.
 
     ## Surviving
 
-    `save(path)` and `load(path)` of `env.unwrapped` write and read everything that the environment would
-    go on with: networks, optimiser, gradients, rollout at hand, statistics, generators, counters and the
+    `save(path)` and `load(path)` of `env.unwrapped` write and read everything that the environment needs
+    to continue: networks, optimiser, gradients, rollout at hand, statistics, generators, counters and the
     simulators' own state. With the agent's `state_dict()`, *run 2N* is then *run N, save, new process,
     load, run N*, to the bit. `snapshot()` and `restore(snapshot)` do the same in memory. `load` and
     `restore` need no `reset` before, and return what `reset` would: observation and info.
 
-    MuJoCo, classic control and Atari without sticky actions go on in the middle of their episodes. What
-    else cannot be given back (Box2D, EnvPool, inner environments and wrappers of your own) starts a new
-    inner episode, seeded from the run's generator; `info["inner_episodes_restarted"]` says so until the
-    next environment phase is done.
+    MuJoCo, classic control and Atari without sticky actions continue in the middle of their episodes.
+    The state of other simulators cannot be restored (Box2D, EnvPool, inner environments and wrappers of
+    your own): they start a new inner episode, seeded from the run's generator, and
+    `info["inner_episodes_restarted"]` says so until the next environment phase is done.
 
-    A rollout with an observation that is not finite is refused as a whole. Where the inner environment
-    raises an exception, `InnerEnvError` tells the step, the seed and the hyperparameters in force; then
+    A rollout with an observation that is not finite is refused as a whole. If the inner environment
+    raises an exception, `InnerEnvError` reports the step, the seed and the hyperparameters in force; then
     `reset` starts a new run, and `load` and `restore` go back to an earlier state.
 
     ## Arguments
@@ -193,8 +193,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             other than tanh and ReLU after the extractor, classes of your own for the policy, its
             optimiser or the rollout buffer) is trained eagerly, with a warning. What you change on
             `learner.model` during a run acts as it does with "eager"; if the result has no closed
-            form, updates are eager for as long as that lasts. "auto": "fast" where it fits.
-        device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
+            form, updates are eager for as long as that lasts. "auto": "fast" if it fits.
+        device: Torch device; "auto" is the GPU for a CnnPolicy if there is one, else the CPU.
         render_mode: None, "rgb_array" (learning curve and schedule so far as a picture), "human"
             (the same in a window, after each phase) or "ansi" (one line).
 
@@ -286,7 +286,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Starts a learning episode, and a new run where "Starting State" says so.
+        """Starts a learning episode; under the conditions of "Starting State", also a new run.
 
         Args:
             seed: Starts a new run with this seed, in [0, 2**32).
@@ -378,8 +378,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         """The learner of the latest run that is finished, whatever has been reset or closed since.
 
         `finished_learner.model` can act, be saved and gives its `VecNormalize` statistics, though a
-        later run, or `close`, closes its inner environments. None before a run is finished. No part
-        of `save` and `snapshot`; `load` and `restore` rewind a finished run that is the present one.
+        later run, or `close`, closes its inner environments. None before a run is finished. It is
+        not part of `save` and `snapshot`; `load` and `restore` rewind a finished run that is the present one.
         """
         run = self._run
         finished = run is not None and self.run_finished and not run.failed
@@ -426,14 +426,14 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     # ------------------------------------------------------------------ surviving
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything that the environment would go on with to a file, whole or not at all.
+        """Saves everything that the environment needs to continue, whole or not at all.
 
         With the `state_dict()` of the agent that is the whole run: what follows `load` is, to the bit,
-        what would have followed `save`. See "Surviving" for what a simulator cannot give back.
+        what would have followed `save`. See "Surviving" for simulators that cannot be restored.
 
         Args:
-            path: The file. Where there is one already, it is replaced only once the new one is
-                complete and on the disk.
+            path: The file. An existing one is replaced only once the new one is complete and on the
+                disk.
 
         Raises:
             CheckpointError: The file could not be written; what was there is intact.
@@ -444,7 +444,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         write_checkpoint(path, {"env": self.snapshot(), "action_space": sampling})
 
     def load(self, path: str | os.PathLike[str]) -> tuple[Observation, dict[str, Any]]:
-        """Goes on from what `save` wrote, in this process or another; `reset` need not come before.
+        """Continues from what `save` wrote, in this process or another; no `reset` is needed before.
 
         Args:
             path: The file.
@@ -454,7 +454,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
         Raises:
             CheckpointError: The file is missing, damaged, of another version, task or configuration,
-                or no checkpoint. The environment and the file stay as they are.
+                or not a checkpoint. The environment and the file stay as they are.
         """
         state = read_checkpoint(path)
         if not isinstance(state, dict) or "env" not in state:
@@ -465,7 +465,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return found
 
     def snapshot(self) -> State:
-        """A copy of everything that the environment would go on with, in memory.
+        """Copies everything that the environment needs to continue, in memory.
 
         Returns:
             Nested dicts and lists of plain values, arrays and tensors; meant for `restore`.
@@ -489,9 +489,9 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         )
 
     def restore(self, snapshot: State) -> tuple[Observation, dict[str, Any]]:
-        """Goes on from a snapshot of this environment or of another with the same settings.
+        """Continues from a snapshot of this environment or of another with the same settings.
 
-        The projector C comes back too. What `action_space.sample()` draws next is not part of a
+        The projector C is restored too. What `action_space.sample()` draws next is not part of a
         snapshot, so that branches from one may explore in different directions.
 
         Args:
@@ -501,12 +501,12 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             The hyper-state and the info at that moment, as `reset` does.
 
         Raises:
-            CheckpointError: A snapshot of another task, algorithm or configuration. The environment
+            CheckpointError: The snapshot is of another task, algorithm or configuration. The environment
                 stays as it is.
             InnerEnvError: The inner environment raised an exception in its reset. There is no run then.
         """
         if not isinstance(snapshot, Mapping) or not isinstance(snapshot.get("identity"), Mapping):
-            raise CheckpointError("This is no snapshot of a Hyper-RL environment.")
+            raise CheckpointError("This is not a snapshot of a Hyper-RL environment.")
         check_identity(snapshot["identity"], self._config.identity)
         if self._run is not None and self._run.failed:
             self.close()
@@ -515,7 +515,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         try:
             self._load(copied(snapshot))
         except InnerEnvError:
-            # A simulator that cannot begin an episode cannot be brought back to where it was either.
+            # A simulator that cannot begin an episode cannot be restored either.
             self.close()
             self.projector.load_state_dict(projection)
             raise
@@ -554,7 +554,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return self._run
 
     def _reset_needed(self, run: InnerRun) -> str:
-        """Why there is no step before a `reset`, and what that would do."""
+        """Why `step` needs a `reset` first, and what that would do."""
         if run.failed:
             return (
                 "An environment phase failed: call reset() to start a new run, or restore an earlier state."

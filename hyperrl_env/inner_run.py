@@ -53,9 +53,10 @@ class InnerRunConfig:
 
 
 class InnerEnvError(RuntimeError):
-    """An inner environment could not be made or reset, or an environment phase failed: by its cause.
+    """An inner environment could not be made or reset, or an environment phase failed.
 
-    Says where, in which run, and in a phase with which hyperparameters.
+    The message names the run and, for a phase, the step and the hyperparameters in force; `__cause__` is
+    the inner environment's own exception.
     """
 
 
@@ -74,13 +75,14 @@ class InnerRun:
         seed: Seeds weights, inner environments and action noise as SB3 does.
 
     Raises:
-        InnerEnvError: The constructor of the inner environment failed, by an exception that says little.
+        InnerEnvError: The constructor of the inner environment raised an exception that does not
+            explain itself.
 
     Attributes:
         learner: The inner learner.
         phase: Update phases that are finished.
         seed: The run's seed.
-        failed: Whether an environment phase failed, so that there is nothing to go on from.
+        failed: Whether an environment phase failed, so that the run cannot continue.
         weights: W_m^0 of Eq. 2, when called: the policy's parameters as matrices.
     """
 
@@ -195,7 +197,7 @@ class InnerRun:
         return self.weights() + self.learner.gradient_history.matrices()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the run would go on with; it shares memory with the run."""
+        """Everything that the run needs to continue; it shares memory with the run."""
         assert self.learner.env is not None
         return {
             "seed": self.seed,
@@ -206,29 +208,29 @@ class InnerRun:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> bool:
-        """Takes over what `state_dict` of a run of the same configuration gave, after `prepare`.
+        """Restores what `state_dict` of a run of the same configuration returned, after `prepare`.
 
         Args:
-            state: Becomes the run's own: give a copy of what is to be kept.
+            state: Becomes the run's own: pass a copy to keep it.
 
         Returns:
-            Whether inner episodes had to start afresh, because their simulator cannot be given back.
+            Whether new inner episodes had to start, because the simulator cannot be restored.
 
         Raises:
-            InnerEnvError: They had to, and the reset failed.
+            InnerEnvError: They had to, and their reset failed.
         """
         assert self.learner.env is not None
         self.seed, self.phase = state["seed"], state["phase"]
         self._random_state.load_state_dict(state["random_state"])
         with self._random_state.swapped_in():
             self.learner.load_state_dict(state["learner"])
-            go_on = set_envs_state(self.learner.env, state["envs"])
-            if not go_on:
-                failed = f"The reset failed that starts new inner episodes in {self._named}"
+            continued = set_envs_state(self.learner.env, state["envs"])
+            if not continued:
+                failed = f"The reset that starts new inner episodes failed in {self._named}"
                 with self._reported(lambda: failed):
                     self.learner.restart_inner_episodes()
         self.failed = False
-        return not go_on
+        return not continued
 
     def close(self) -> None:
         """Closes the inner environments."""
@@ -236,7 +238,7 @@ class InnerRun:
 
     @contextmanager
     def _reported(self, failure: Callable[[], str]) -> Iterator[None]:
-        """Makes an `InnerEnvError` of whatever is raised inside the block; `failure` says what failed."""
+        """Turns whatever is raised inside the block into an `InnerEnvError`; `failure` says what failed."""
         try:
             yield
         except Exception as error:

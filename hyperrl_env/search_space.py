@@ -64,7 +64,7 @@ class SearchSpace:
         if not self.hyperparameters:
             raise ValueError("A search space needs at least one hyperparameter.")
         if len(set(self.names)) < len(self.names):
-            raise ValueError(f"A search space names each hyperparameter once, not {list(self.names)}.")
+            raise ValueError(f"A search space must name each hyperparameter once, not {list(self.names)}.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class SearchSpace:
 
 @dataclass(frozen=True)
 class _Choice:
-    """What a bound hyperparameter offers: bins (multiples where relative) and where its default is."""
+    """What a bound hyperparameter offers: bins (multiples if relative) and the index of its default."""
 
     hyperparameter: Hyperparameter
     bins: tuple[float, ...]
@@ -90,7 +90,7 @@ class _Choice:
         return max(round(value), math.ceil(own.low)) if own.integer else value
 
     def choice(self, value: float, default: float) -> float:
-        """Inverse of `value`: a bin where one means this value, else a point in their range.
+        """Inverse of `value`: a bin if one means this value, else a point in their range.
 
         Raises:
             ValueError: The value is outside the range that is offered.
@@ -103,12 +103,14 @@ class _Choice:
                 return self.bins[i]
         inside = value / default if self.hyperparameter.relative and default else value
         if not self.bins[0] < inside < self.bins[-1]:
-            raise ValueError(f"{self.hyperparameter.name}={value:g} is not offered; offered are {offered}.")
+            raise ValueError(
+                f"{self.hyperparameter.name}={value:g} is not offered. Values offered: {offered}."
+            )
         return inside
 
     @property
     def scale(self) -> Scale:
-        """The scale of `coordinate`; linear where a default of 0 is among the bins."""
+        """The scale of `coordinate`; linear if a default of 0 is among the bins."""
         return "linear" if self.bins[0] <= 0 else self.hyperparameter.box_scale
 
     def coordinate(self, choice: float) -> np.float32:
@@ -133,8 +135,8 @@ def _bind(hyperparameter: Hyperparameter, default: float, limit: float) -> _Choi
     unit = 1.0 if hyperparameter.relative else default
     if hyperparameter.relative and default <= 0:
         raise ValueError(
-            f"{name}: the task's default is {default:g}, so all its multiples are; give values instead, "
-            f"as Hyperparameter({name!r}, values=(...))."
+            f"{name}: the task's default is {default:g}, which leaves no multiples to choose from. Give "
+            f"values instead, as Hyperparameter({name!r}, values=(...))."
         )
     resolve = _Choice(hyperparameter, (unit,), 0).value
     bins: list[float] = [unit]
@@ -157,7 +159,7 @@ class BoundSearchSpace(SearchSpace):
     """A search space fitted to one task and action mode: hyper-actions to values and back.
 
     The default of the task is always among the bins; a bin that equals it follows the task's
-    schedule where there is one (a decayed learning rate), all other absolute bins are constant.
+    schedule if there is one (a decayed learning rate); all other absolute bins are constant.
     Standard bins that a task cannot use (a batch larger than its rollout) are left out.
 
     Args:
@@ -201,7 +203,10 @@ class BoundSearchSpace(SearchSpace):
         check_choice("action_mode", action_mode, get_args(ActionMode))
         for name in self.names:
             if name not in defaults:
-                raise ValueError(f"This algorithm does not offer {name!r}; it offers {sorted(defaults)}.")
+                raise ValueError(
+                    f"This algorithm does not offer {name!r}.{suggestion(name, defaults)} It offers: "
+                    f"{', '.join(sorted(defaults))}."
+                )
         self.action_mode = action_mode
         self._defaults = dict(defaults)
         self._choices = tuple(
@@ -225,11 +230,11 @@ class BoundSearchSpace(SearchSpace):
 
     @property
     def bins(self) -> dict[str, tuple[float, ...]]:
-        """What is offered per hyperparameter, ascending: multiples of the default where relative."""
+        """What is offered per hyperparameter, ascending: multiples of the default if relative."""
         return {choice.hyperparameter.name: choice.bins for choice in self._choices}
 
     def least(self, name: str) -> float:
-        """The smallest value that can be chosen of a hyperparameter; its default where none can."""
+        """The smallest value of a hyperparameter that an action can choose; its default if it is fixed."""
         choices = [choice for choice in self._choices if choice.hyperparameter.name == name]
         default = self._defaults[name]
         return min([choice.value(choice.bins[0], default) for choice in choices], default=default)
@@ -239,7 +244,7 @@ class BoundSearchSpace(SearchSpace):
 
         Args:
             action: An element of `action_space`.
-            defaults: The task's defaults at this moment of the run; those at its start where None.
+            defaults: The task's defaults at this moment of the run; None: those at its start.
 
         Returns:
             Value by name; whole numbers for integer hyperparameters.
@@ -271,7 +276,7 @@ class BoundSearchSpace(SearchSpace):
             if name not in self.names:
                 names = ", ".join(self.names)
                 raise ValueError(
-                    f"{name!r} is not in this search space.{suggestion(name, self.names)} It has {names}."
+                    f"{name!r} is not in this search space.{suggestion(name, self.names)} It has: {names}."
                 )
         now = {**self._defaults, **(defaults or {})}
         chosen = []
@@ -280,7 +285,7 @@ class BoundSearchSpace(SearchSpace):
             chosen.append(c.choice(values[name], now[name]) if name in values else c.bins[c.default_index])
             if self.action_mode != "box" and chosen[-1] not in c.bins:
                 offered = [c.value(bin_, now[name]) for bin_ in c.bins]
-                raise ValueError(f"{name}={values[name]:g} is not offered; offered are {offered}.")
+                raise ValueError(f"{name}={values[name]:g} is not offered. Values offered: {offered}.")
         if self.action_mode == "box":
             return np.array([c.coordinate(x) for c, x in zip(self._choices, chosen, strict=True)])
         return self._action([c.bins.index(choice) for c, choice in zip(self._choices, chosen, strict=True)])

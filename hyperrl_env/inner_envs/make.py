@@ -53,9 +53,9 @@ def make_inner_envs(
         gymnasium.error.DependencyNotInstalled: The environment needs a package that is missing;
             the message names the extra that brings it.
         gymnasium.error.Error: Gymnasium does not know the id.
-        ValueError: n_envs below 1, spaces that no policy of SB3's can use, normalisation of
-            observations that are not numbers or of a preprocessed game, an unknown `vec_backend`, or
-            an environment that EnvPool does not have.
+        ValueError: An `n_envs` that is not a whole number of at least 1, spaces that no policy of SB3's
+            can use, normalisation of observations that are not numbers or of a preprocessed game, an
+            unknown `vec_backend`, or an environment that EnvPool does not have.
     """
     check_at_least("n_envs", n_envs, 1)
     check_choice("vec_backend", vec_backend, get_args(VecBackend))
@@ -70,7 +70,7 @@ def make_inner_envs(
             assert isinstance(env, str)
             envs = make_atari_envs(env, env_kwargs=env_kwargs, n_envs=n_envs)
         else:
-            # SB3 asks an id for pictures, and Gymnasium warns where there are none.
+            # SB3 asks an id for pictures, and Gymnasium warns if there are none.
             make = functools.partial(gym.make, env) if isinstance(env, str) else env
             envs = make_vec_env(
                 make, n_envs=n_envs, env_kwargs=dict(env_kwargs), wrapper_class=with_usable_spaces
@@ -110,7 +110,7 @@ def _missing_extra(env: str | Callable[..., Any], error: Exception) -> str:
 
 
 def _extra(env: str | Callable[..., Any]) -> str | None:
-    """The extra that brings the packages of an environment; None: it is not known."""
+    """The extra that brings the packages of an environment; None if it is not known."""
     if _is_atari(env):
         return "atari"
     id_ = env.rpartition(":")[2] if isinstance(env, str) else None

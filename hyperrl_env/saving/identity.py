@@ -1,4 +1,4 @@
-"""What two environments must have in common for the one to go on with the other's state."""
+"""What two environments must have in common for one to continue from the other's state."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def check_identity(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
 
 
 def as_plain_values(value: Any, depth: int = 0) -> Any:
-    """A setting as plain values that are the same in every process where the setting is the same.
+    """A setting as plain values, equal in every process if the setting is.
 
-    Objects are told by their class and attributes, functions and classes by their name: two functions of
-    one name count as one.
+    Objects are identified by their class and attributes, functions and classes by their name: two
+    functions of one name count as one.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -55,7 +55,7 @@ def as_plain_values(value: Any, depth: int = 0) -> Any:
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two described settings, in words."""
+    """What differs between two settings as plain values, in words."""
     found = []
     for name in {**ours, **theirs}:
         there, here = theirs.get(name), ours.get(name)
