@@ -152,6 +152,6 @@ def test_what_is_not_a_whole_number_between_two_others(value):
 def test_one_of_several_names():
     check_choice("decision", "epoch", ("update", "epoch"))
     with pytest.raises(
-        ValueError, match=r"^Unknown decision 'epok'\. Did you mean 'epoch'\? Valid decisions: up"
+        ValueError, match=r"^Unknown decision 'epochs'\. Did you mean 'epoch'\? Valid decisions: up"
     ):
-        check_choice("decision", "epok", ("update", "epoch"))
+        check_choice("decision", "epochs", ("update", "epoch"))
