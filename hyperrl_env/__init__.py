@@ -7,9 +7,10 @@ from hyperrl_env.env import HyperRLEnv
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase
 from hyperrl_env.hyperparameters import DEFINITIONS, Hyperparameter
 from hyperrl_env.inner_run import InnerEnvError
+from hyperrl_env.presets import PRESETS
 from hyperrl_env.registration import env_ids, register_envs
 from hyperrl_env.saving.checkpoint import CheckpointError
-from hyperrl_env.search_space import PRESETS, SearchSpace
+from hyperrl_env.search_space import SearchSpace
 from hyperrl_env.tasks import SETTINGS, TASKS
 
 __version__ = "0.1.0"

@@ -1,9 +1,9 @@
-"""Checks of arguments: what is wrong is said where it was given, and not where it first hurts."""
+"""Checks of arguments, made where an argument is given and not where it first causes an error."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeGuard
 
@@ -12,56 +12,73 @@ import numpy as np
 _SUGGESTIONS = 3
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether the value is a whole number, of Python or NumPy, by its type; truth values are not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def check_at_least(name: str, value: object, least: int, what: str = "") -> None:
-    """Raises ValueError where the value is no whole number of at least `least`, which is `what`."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+    """Raises ValueError unless the value is a whole number of at least `least`, which is `what`."""
+    if not is_whole(value) or value < least:
         reason = f" ({what})" if what else ""
         raise ValueError(f"{name} must be a whole number of at least {least}{reason}, not {value!r}.")
 
 
+def check_between(name: str, value: object, least: int, most: int) -> None:
+    """Raises ValueError unless the value is a whole number from `least` to `most`, both included."""
+    if not is_whole(value) or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number in [{least}, {most}], not {value!r}.")
+
+
+def check_choice(name: str, value: object, valid: Sequence[str]) -> None:
+    """Raises ValueError unless the value is one of the valid ones; the message lists them."""
+    if value not in valid:
+        raise ValueError(unknown(name, value, valid))
+
+
 def check_bool(name: str, value: object) -> None:
-    """Raises ValueError where the value is neither True nor False."""
+    """Raises ValueError unless the value is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} must be True or False, not {value!r}.")
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether the value is a real number, of Python or NumPy; truth values are none."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    """Whether the value is a real number, of Python or NumPy; truth values are not."""
+    return is_whole(value) or isinstance(value, float | np.floating)
 
 
 def check_number(name: str, value: object) -> None:
-    """Raises ValueError where the value is no number."""
+    """Raises ValueError unless the value is a number."""
     if not is_number(value):
         raise ValueError(f"{name} must be a number, not {value!r}.")
 
 
 def check_fraction(name: str, value: object, *, above_0: bool = False) -> None:
-    """Raises ValueError where the value is no number in [0, 1], or in (0, 1]."""
+    """Raises ValueError unless the value is a number in [0, 1]; in (0, 1] with `above_0`."""
     if not is_number(value) or not 0 <= value <= 1 or (above_0 and value == 0):
         raise ValueError(f"{name} must be a number in {'(' if above_0 else '['}0, 1], not {value!r}.")
 
 
 def check_positive(name: str, value: object) -> None:
-    """Raises ValueError where the value is no finite number above 0."""
+    """Raises ValueError unless the value is a finite number above 0."""
     if not is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, not {value!r}.")
 
 
 def check_text(name: str, value: object) -> None:
-    """Raises ValueError where the value is no string."""
+    """Raises ValueError unless the value is a string."""
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a string, not {value!r}.")
 
 
 def check_keywords(name: str, value: object) -> None:
-    """Raises ValueError where the value does not map keywords to values."""
+    """Raises ValueError unless the value maps keywords to values."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{name} must map keywords to values, not be {value!r}.")
 
 
 def unknown(what: str, name: object, valid: Iterable[str]) -> str:
-    """The message for a name that is none of the valid ones.
+    """The message for a name that is not one of the valid ones.
 
     Example:
         >>> unknown("agent", "egpt", ["epgt", "random"])
@@ -112,7 +129,7 @@ LEARNER_ARGUMENTS: Mapping[str, Callable[[str, object], None]] = {
 
 
 def check_learner_argument(name: str, value: Any, default: Any) -> None:
-    """Raises ValueError where SB3 would not come far with the value of a constructor argument."""
+    """Raises ValueError for the value of a constructor argument that SB3 would only fail on later."""
     if name == "tensorboard_log" and value is not None:
         raise ValueError(
             "tensorboard_log is for Stable-Baselines3's learn(), which is not called here. `hyperrl train` "

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, Literal, get_args
+from dataclasses import asdict, replace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -15,25 +13,20 @@ import torch
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from hyperrl_env.checks import check_at_least, check_bool, check_keywords, check_text
-from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, HyperReward, get_hyper_reward
+from hyperrl_env.checks import check_between
+from hyperrl_env.configuration import Decision, resolve
+from hyperrl_env.episode import Episode
+from hyperrl_env.hyper_reward import EnvironmentPhase, HyperReward
 from hyperrl_env.hyper_state import HyperStateProjector
+from hyperrl_env.info import phase_info, step_info
 from hyperrl_env.inner_envs.make import VecBackend
-from hyperrl_env.inner_run import InnerEnvError, InnerRun, InnerRunConfig
-from hyperrl_env.learners import InnerLearner, check_backend
-from hyperrl_env.rendering import Renderer, make_renderer
+from hyperrl_env.inner_run import InnerEnvError, InnerRun
+from hyperrl_env.learners import InnerLearner
+from hyperrl_env.rendering import RENDERERS, Renderer, make_renderer
 from hyperrl_env.saving.checkpoint import CheckpointError, State, copied, read_checkpoint, write_checkpoint
-from hyperrl_env.saving.identity import as_plain_values, differences
-from hyperrl_env.search_space import ActionMode, BoundSearchSpace, Offered, SearchSpace, get_search_space
-from hyperrl_env.tasks import TASKS, get_settings
+from hyperrl_env.saving.identity import check_identity
+from hyperrl_env.search_space import ActionMode, Offered, SearchSpace
 
-Decision = Literal["update", "epoch", "phase"]
-# So many differences are named where a state is refused.
-_DIFFERENCES = 5
-# Of the configuration, what is told in other words: a callable has no name to go by, "auto" is no device.
-_NOT_IDENTITY = ("env", "device")
-# What the environment itself counts.
-_COUNTERS = ("run_finished", "_episode_over", "_phases_left", "_worst_reward")
 Observation = NDArray[np.float32]
 
 
@@ -104,8 +97,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     | `hyper_reward` | G |
     |---|---|
-    | `"discounted_return"` | mean over the phase's steps and environments of the discounted sum of raw rewards to the end of the phase or of the inner episode; gamma is the task's own whatever the actions, and where `n_steps` can be chosen the sums end after as many steps as the shortest phase has |
-    | `"episode_return"` | mean undiscounted return of the inner episodes that ended in the phase; the value before where none did |
+    | `"discounted_return"` | mean over the phase's steps and environments of the discounted sum of raw rewards to the end of the phase or of the inner episode; gamma is the task's own, whatever the actions; if actions choose `n_steps`, the sums end after as many steps as the shortest phase has |
+    | `"episode_return"` | mean undiscounted return of the inner episodes that ended in the phase; if none did, the previous value |
     | `"value_target"` | mean bootstrapped lambda-return on normalised rewards |
     | a callable | of an `EnvironmentPhase` |
 
@@ -115,7 +108,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     ## Starting State
 
     `reset(seed=s)` starts a run: a fresh learner seeded with s, its inner environments, and the
-    first environment phase. `reset()` after a finished learning episode goes on with the same run.
+    first environment phase. `reset()` after a finished learning episode continues the same run.
     `reset()` when the run is finished, in the middle of an episode, or with
     `options={"new_run": True}` starts a new run with a seed drawn from the environment's own
     generator.
@@ -134,7 +127,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     environment phase after each, are done; or, with `None`, the run. Or the run ended because
     every update of a whole phase was refused for a non-finite loss or gradient.
     *Truncated*: the budget is spent, so that the episode's last update phase has no environment
-    phase and no hyper-reward. As in SB3's `learn()`, the last rollout is still trained on; where the
+    phase and no hyper-reward. As in SB3's `learn()`, the last rollout is still trained on; if the
     task's learning rate falls to 0, at a rate of 0, so that no action makes a difference there.
 
     ## Information
@@ -145,23 +138,23 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     environment phase: the three hyper-rewards under their names. At the end of a phase
     `phase_stats`: `returns` and `lengths` (Atari: in frames) of the inner episodes that ended, means of the losses,
     `approx_kl`, `clip_fraction` (ACKTR: `trust_region_scale`, `eigh_failures`, `statistics_refused`), `grad_norm`,
-    then `explained_variance` and `seconds`. Values that are not defined are None.
+    then `explained_variance`. Values that are not defined are None.
 
     ## Surviving
 
-    `save(path)` and `load(path)` of `env.unwrapped` write and read everything that the environment would
-    go on with: networks, optimiser, gradients, rollout at hand, statistics, generators, counters and the
+    `save(path)` and `load(path)` of `env.unwrapped` write and read everything that the environment needs
+    to continue: networks, optimiser, gradients, rollout at hand, statistics, generators, counters and the
     simulators' own state. With the agent's `state_dict()`, *run 2N* is then *run N, save, new process,
     load, run N*, to the bit. `snapshot()` and `restore(snapshot)` do the same in memory. `load` and
     `restore` need no `reset` before, and return what `reset` would: observation and info.
 
-    MuJoCo, classic control and Atari without sticky actions go on in the middle of their episodes. What
-    else cannot be given back (Box2D, EnvPool, inner environments and wrappers of your own) starts a new
-    inner episode, seeded from the run's generator; `info["inner_episodes_restarted"]` says so until the
-    next environment phase is done.
+    MuJoCo, classic control and Atari without sticky actions continue in the middle of their episodes.
+    The state of other simulators cannot be restored (Box2D, EnvPool, inner environments and wrappers of
+    your own): they start a new inner episode, seeded from the run's generator, and
+    `info["inner_episodes_restarted"]` says so until the next environment phase is done.
 
-    A rollout with an observation that is not finite is refused as a whole. Where the inner environment
-    raises an exception, `InnerEnvError` tells the step, the seed and the hyperparameters in force; then
+    A rollout with an observation that is not finite is refused as a whole. If the inner environment
+    raises an exception, `InnerEnvError` reports the step, the seed and the hyperparameters in force; then
     `reset` starts a new run, and `load` and `restore` go back to an earlier state.
 
     ## Arguments
@@ -200,8 +193,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             other than tanh and ReLU after the extractor, classes of your own for the policy, its
             optimiser or the rollout buffer) is trained eagerly, with a warning. What you change on
             `learner.model` during a run acts as it does with "eager"; if the result has no closed
-            form, updates are eager for as long as that lasts. "auto": "fast" where it fits.
-        device: Torch device; "auto" is the GPU for a CnnPolicy where there is one, else the CPU.
+            form, updates are eager for as long as that lasts. "auto": "fast" if it fits.
+        device: Torch device; "auto" is the GPU for a CnnPolicy if there is one, else the CPU.
         render_mode: None, "rgb_array" (learning curve and schedule so far as a picture), "human"
             (the same in a window, after each phase) or "ansi" (one line).
 
@@ -218,7 +211,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - declared so by gym.Env
-        "render_modes": ["rgb_array", "human", "ansi"],
+        "render_modes": list(RENDERERS),
         "render_fps": 1,
     }
 
@@ -246,108 +239,54 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         device: str = "auto",
         render_mode: str | None = None,
     ) -> None:
-        settings = get_settings(algorithm, task)
-        check_keywords("learner_kwargs", learner_kwargs or {})
-        check_keywords("env_kwargs", env_kwargs or {})
-        check_text("backend", backend)
-        check_backend(backend)
-        check_text("device", str(device) if isinstance(device, torch.device) else device)
-        if normalize is not None:
-            check_bool("normalize", normalize)
-        if decision not in get_args(Decision):
-            raise ValueError(f"Unknown decision {decision!r}: give one of {list(get_args(Decision))}.")
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(
-                f"Unknown render_mode {render_mode!r}: give None or one of {self.metadata['render_modes']}."
-            )
-        if learning_episode_phases is not None:
-            check_at_least("learning_episode_phases", learning_episode_phases, 1)
-        if n_envs is not None:
-            check_at_least("n_envs", n_envs, 1)
-        check_at_least("order", order, 0)
-        check_at_least("projection_dim", projection_dim, 1)
-        self._name = f"{algorithm} on {task or env_id or 'your own environment'}"
-        self.family = settings.family
-        self.render_mode = render_mode
-        self.total_env_steps = settings.total_env_steps if total_env_steps is None else total_env_steps
-        self._decision = decision
-        self.learning_episode_phases = learning_episode_phases
-        self._hyper_reward = get_hyper_reward(hyper_reward)
-        self._config = InnerRunConfig(
+        config = resolve(
             algorithm=algorithm,
-            backend="fast" if backend == "auto" else backend,
-            learner_kwargs={**settings.learner_kwargs, **(learner_kwargs or {})},
-            env=_inner_env(env_id, env_fn, task),
-            env_kwargs=env_kwargs or {},
-            # What the user brings is taken as it is.
-            atari=settings.family == "atari" and env_id is None and env_fn is None,
+            task=task,
+            env_id=env_id,
+            env_fn=env_fn,
+            env_kwargs=env_kwargs,
+            total_env_steps=total_env_steps,
+            search_space=search_space,
+            action_mode=action_mode,
+            decision=decision,
+            learning_episode_phases=learning_episode_phases,
+            order=order,
+            projection_dim=projection_dim,
+            hyper_reward=hyper_reward,
+            n_envs=n_envs,
+            normalize=normalize,
             vec_backend=vec_backend,
-            n_envs=settings.n_envs if n_envs is None else n_envs,
-            normalize=settings.normalize if normalize is None else normalize,
-            total_env_steps=self.total_env_steps,
-            gradient_order=order,
+            learner_kwargs=learner_kwargs,
+            backend=backend,
             device=device,
+            render_mode=render_mode,
         )
-        # A learner that never trains tells the shapes and the defaults.
-        probe = InnerRun(self._config, seed=0)
-        try:
-            rollout_size = probe.learner.n_steps * probe.learner.n_envs
-            defaults = probe.learner.default_values()
-            if backend == "fast" and not probe.learner.is_fast:
-                warnings.warn(
-                    f"{_parts(probe.learner)} on {probe.learner.device} has no closed form for "
-                    "backend='fast': Stable-Baselines3's own arithmetic (backend='eager') trains it.",
-                    stacklevel=2,
-                )
-            self._identity = {
-                "algorithm": algorithm,
-                "inner_env": probe.inner_name,
-                "observation_space": str(probe.learner.observation_space),
-                "action_space": str(probe.learner.action_space),
-                "policy": type(probe.learner.policy).__name__,
-                "device": probe.learner.device.type,
-            }
-            shapes = [(w.shape[0], w.shape[1]) for w in probe.weights()] * (1 + order)
-        finally:
-            probe.close()
-        check_at_least(
-            "total_env_steps", self.total_env_steps, rollout_size, "one environment phase, n_steps * n_envs"
-        )
-        space = settings.search_space if search_space is None else get_search_space(search_space)
-        self.search_space = BoundSearchSpace(space, action_mode, defaults, rollout_size)
-        self.action_space = self.search_space.action_space
-        self.projector = HyperStateProjector(shapes, projection_dim)
+        self._config = config
+        self.family = config.family
+        self.render_mode = config.render_mode
+        self.total_env_steps = config.inner_run.total_env_steps
+        self.learning_episode_phases = config.learning_episode_phases
+        self.phases_per_run = config.phases_per_run
+        self.search_space = config.search_space
+        self.action_space = config.search_space.action_space
+        self.projector = HyperStateProjector(config.shapes, config.projection_dim)
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (self.projector.state_size,), np.float32)
-        self._identity |= as_plain_values(
-            {
-                **{name: value for name, value in vars(self._config).items() if name not in _NOT_IDENTITY},
-                "search_space": self.search_space.bins,
-                "action_mode": action_mode,
-                "decision": decision,
-                "learning_episode_phases": learning_episode_phases,
-                "projection_dim": projection_dim,
-                "hyper_reward": hyper_reward,
-            }
-        )
-        # Those of a run with the task's own n_steps; another choice of it makes more or fewer.
-        self.phases_per_run = math.ceil(self.total_env_steps / rollout_size)
-        self.run_finished = False
+        self._hyper_reward = config.hyper_reward
         self._run: InnerRun | None = None
+        self._episode = Episode.of_new_run()
         self._finished_learner: InnerLearner | None = None
+        self._renderer: Renderer | None = None
+        # Whether loading a state had to start new inner episodes.
+        self._restarted = False
         # Of a reset that replaced a finished run (True), or an unfinished one (False).
         self._warned: set[bool] = set()
-        self._renderer: Renderer | None = None
-        self._episode_over = False
-        self._phases_left: int | None = None
-        self._worst_reward = 0.0
-        self._restarted = False
 
     # ------------------------------------------------------------------ Gymnasium
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Starts a learning episode, and a new run where "Starting State" says so.
+        """Starts a learning episode; under the conditions of "Starting State", also a new run.
 
         Args:
             seed: Starts a new run with this seed, in [0, 2**32).
@@ -360,20 +299,18 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         super().reset(seed=seed)
         if unknown := set(options or {}) - {"new_run"}:
             raise ValueError(f"Unknown reset options {sorted(unknown)}: the only one is 'new_run'.")
-        if seed is not None and not 0 <= seed < 2**32:
-            raise ValueError(
-                f"seed must lie in [0, 2**32), as NumPy's global generator takes it, not {seed}."
-            )
+        if seed is not None:
+            # What NumPy's global generator takes.
+            check_between("seed", seed, 0, 2**32 - 1)
         run, asked = self._run, seed is not None or bool((options or {}).get("new_run"))
-        goes_on = run is not None and self._episode_over and not self.run_finished
-        if run is not None and not (goes_on or asked or run.failed):
+        continues = run is not None and self._episode.over and not self._episode.run_finished
+        if run is not None and not (continues or asked or run.failed):
             self._warn_of_new_run(run)
-        phase_info: dict[str, Any] = {}
-        if asked or not goes_on:
-            phase_info = self._start_run(int(self.np_random.integers(2**31)) if seed is None else seed)
-        self._episode_over = False
-        self._phases_left = self.learning_episode_phases
-        return self._observation(), self._info(diverged=False) | phase_info
+        first_phase: dict[str, Any] = {}
+        if asked or not continues:
+            first_phase = self._start_run(int(self.np_random.integers(2**31)) if seed is None else seed)
+        self._episode = self._episode.begin(self.learning_episode_phases)
+        return self._observation(), self._info(diverged=False) | first_phase
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Applies a hyper-action to one policy update (with `decision`, to an epoch or phase of them).
@@ -390,14 +327,14 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             InnerEnvError: The inner environment raised an exception.
         """
         run = self._present_run()
-        if self._episode_over:
+        if self._episode.over:
             raise ResetNeeded(self._reset_needed(run))
         learner = run.learner
         values = self.search_space.values(action, learner.default_values())
-        refused, epoch = learner.updates_refused, learner.epoch
+        refused, epoch, decision = learner.updates_refused, learner.epoch, self._config.decision
         run.update(values)
         while not learner.update_phase_finished and (
-            self._decision == "phase" or (self._decision == "epoch" and learner.epoch == epoch)
+            decision == "phase" or (decision == "epoch" and learner.epoch == epoch)
         ):
             run.update(values)
         diverged = learner.updates_refused > refused
@@ -441,8 +378,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         """The learner of the latest run that is finished, whatever has been reset or closed since.
 
         `finished_learner.model` can act, be saved and gives its `VecNormalize` statistics, though a
-        later run, or `close`, closes its inner environments. None before a run is finished. No part
-        of `save` and `snapshot`; `load` and `restore` rewind a finished run that is the present one.
+        later run, or `close`, closes its inner environments. None before a run is finished. It is
+        not part of `save` and `snapshot`; `load` and `restore` rewind a finished run that is the present one.
         """
         run = self._run
         finished = run is not None and self.run_finished and not run.failed
@@ -456,7 +393,12 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     @property
     def episode_over(self) -> bool:
         """Whether the learning episode has ended, so that `reset` comes before the next `step`."""
-        return self._episode_over
+        return self._episode.over
+
+    @property
+    def run_finished(self) -> bool:
+        """Whether the run has ended, so that `reset` starts a new one."""
+        return self._episode.run_finished
 
     def hyper_state_tensors(self) -> list[torch.Tensor]:
         """Copies of the raw tensors W_m^n behind the observation, in its order (Eq. 2).
@@ -484,14 +426,14 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     # ------------------------------------------------------------------ surviving
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything that the environment would go on with to a file, whole or not at all.
+        """Saves everything that the environment needs to continue, whole or not at all.
 
         With the `state_dict()` of the agent that is the whole run: what follows `load` is, to the bit,
-        what would have followed `save`. See "Surviving" for what a simulator cannot give back.
+        what would have followed `save`. See "Surviving" for simulators that cannot be restored.
 
         Args:
-            path: The file. Where there is one already, it is replaced only once the new one is
-                complete and on the disk.
+            path: The file. An existing one is replaced only once the new one is complete and on the
+                disk.
 
         Raises:
             CheckpointError: The file could not be written; what was there is intact.
@@ -502,7 +444,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         write_checkpoint(path, {"env": self.snapshot(), "action_space": sampling})
 
     def load(self, path: str | os.PathLike[str]) -> tuple[Observation, dict[str, Any]]:
-        """Goes on from what `save` wrote, in this process or another; `reset` need not come before.
+        """Continues from what `save` wrote, in this process or another; no `reset` is needed before.
 
         Args:
             path: The file.
@@ -512,7 +454,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
         Raises:
             CheckpointError: The file is missing, damaged, of another version, task or configuration,
-                or no checkpoint. The environment and the file stay as they are.
+                or not a checkpoint. The environment and the file stay as they are.
         """
         state = read_checkpoint(path)
         if not isinstance(state, dict) or "env" not in state:
@@ -523,7 +465,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return found
 
     def snapshot(self) -> State:
-        """A copy of everything that the environment would go on with, in memory.
+        """Copies everything that the environment needs to continue, in memory.
 
         Returns:
             Nested dicts and lists of plain values, arrays and tensors; meant for `restore`.
@@ -537,19 +479,19 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         generator = self._np_random
         return copied(
             {
-                "identity": self._identity,
+                "identity": self._config.identity,
                 "run": run.state_dict(),
                 "projector": dict(self.projector.state_dict()),
                 "generator": None if generator is None else generator.bit_generator.state,
                 "history": None if self._renderer is None else self._renderer.state_dict(),
-                "counters": {name: getattr(self, name) for name in _COUNTERS},
+                "counters": asdict(self._episode),
             }
         )
 
     def restore(self, snapshot: State) -> tuple[Observation, dict[str, Any]]:
-        """Goes on from a snapshot of this environment or of another with the same settings.
+        """Continues from a snapshot of this environment or of another with the same settings.
 
-        The projector C comes back too. What `action_space.sample()` draws next is not part of a
+        The projector C is restored too. What `action_space.sample()` draws next is not part of a
         snapshot, so that branches from one may explore in different directions.
 
         Args:
@@ -559,24 +501,21 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             The hyper-state and the info at that moment, as `reset` does.
 
         Raises:
-            CheckpointError: A snapshot of another task, algorithm or configuration. The environment
+            CheckpointError: The snapshot is of another task, algorithm or configuration. The environment
                 stays as it is.
             InnerEnvError: The inner environment raised an exception in its reset. There is no run then.
         """
         if not isinstance(snapshot, Mapping) or not isinstance(snapshot.get("identity"), Mapping):
-            raise CheckpointError("This is no snapshot of a Hyper-RL environment.")
-        if found := differences(snapshot["identity"], self._identity):
-            more = "" if len(found) <= _DIFFERENCES else f"; and {len(found) - _DIFFERENCES} more"
-            named = "; ".join(found[:_DIFFERENCES])
-            raise CheckpointError(f"The state is that of another environment: {named}{more}.")
+            raise CheckpointError("This is not a snapshot of a Hyper-RL environment.")
+        check_identity(snapshot["identity"], self._config.identity)
         if self._run is not None and self._run.failed:
             self.close()
         before = None if self._run is None else self.snapshot()
         projection = copied(dict(self.projector.state_dict()))
         try:
-            self._take_over(copied(snapshot))
+            self._load(copied(snapshot))
         except InnerEnvError:
-            # A simulator that cannot begin an episode cannot be brought back to where it was either.
+            # A simulator that cannot begin an episode cannot be restored either.
             self.close()
             self.projector.load_state_dict(projection)
             raise
@@ -586,22 +525,21 @@ class HyperRLEnv(gym.Env[Observation, Any]):
                 self.close()
                 self.projector.load_state_dict(projection)
             else:
-                self._take_over(before)
+                self._load(before)
             raise CheckpointError(f"The state does not fit this environment: {error!r}.") from error
         return self._observation(), self._info(diverged=False)
 
-    def _take_over(self, state: Mapping[str, Any]) -> None:
+    def _load(self, state: Mapping[str, Any]) -> None:
         if self._run is None:
-            self._run = InnerRun(self._config, seed=0)
+            self._run = InnerRun(self._config.inner_run, seed=0)
             self._run.prepare()
         self._restarted = self._run.load_state_dict(state["run"])
         self.projector.load_state_dict(state["projector"])
         if state["generator"] is not None:
             self.np_random.bit_generator.state = state["generator"]
-        for name in _COUNTERS:
-            setattr(self, name, state["counters"][name])
+        self._episode = Episode(**state["counters"])
         if self._renderer is None:
-            self._renderer = make_renderer(self.render_mode, self._name, self.search_space.names)
+            self._renderer = self._make_renderer()
         if self._renderer is not None:
             if state["history"] is not None:
                 self._renderer.load_state_dict(state["history"])
@@ -616,7 +554,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return self._run
 
     def _reset_needed(self, run: InnerRun) -> str:
-        """Why there is no step before a `reset`, and what that would do."""
+        """Why `step` needs a `reset` first, and what that would do."""
         if run.failed:
             return (
                 "An environment phase failed: call reset() to start a new run, or restore an earlier state."
@@ -648,110 +586,65 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             gym.logger.warn(f"{message} reset(seed=...) and options={{'new_run': True}} do not warn.")
 
     def _start_run(self, seed: int) -> dict[str, Any]:
-        run = InnerRun(self._config, seed)
-        # Only now: where no new run can be made, the present one goes on.
+        run = InnerRun(self._config.inner_run, seed)
+        # Only now: if no new run can be made, the present one stays.
         self.close()
-        self._run = run
-        self.run_finished = self._restarted = False
-        self._renderer = make_renderer(self.render_mode, self._name, self.search_space.names)
+        self._run, self._restarted, self._renderer = run, False, self._make_renderer()
+        self._episode = Episode.of_new_run()
         try:
             phase = self._with_horizon(run.start())
         except BaseException:
             self.close()
             raise
-        self._worst_reward = 0.0
-        self._worst_reward = self._reward(phase)
+        self._episode = Episode.of_new_run(worst_reward=self._reward(phase))
         return self._phase_info(run, {}, phase)
 
     def _collect(self, run: InnerRun) -> EnvironmentPhase:
         try:
             return self._with_horizon(run.collect())
         except InnerEnvError:
-            # Half a phase is nothing to go on from: `reset` is to start a new run.
-            self.run_finished = self._episode_over = True
+            self._episode = self._episode.fail()
             raise
 
     def _with_horizon(self, phase: EnvironmentPhase) -> EnvironmentPhase:
-        return replace(phase, horizon=int(self.search_space.least("n_steps")))
+        return replace(phase, horizon=self._config.horizon)
 
     def _reward(self, phase: EnvironmentPhase) -> float:
-        """The hyper-reward; where it is not finite, the worst that the run has seen."""
-        reward = float(self._hyper_reward(phase))
-        return reward if math.isfinite(reward) else self._worst_reward
+        return self._episode.finite(float(self._hyper_reward(phase)))
 
     def _end_phase(
         self, run: InnerRun, diverged: bool
     ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         statistics = run.learner.update_statistics()
-        wholly_refused = run.learner.updates_refused == run.learner.update_step
-        cut_short = run.budget_spent and not wholly_refused
-        self.run_finished = wholly_refused or cut_short
-        phase = None if self.run_finished else self._collect(run)
-        # Weights that no update can leave are worth no more than the worst that the run has seen.
-        reward = self._worst_reward if wholly_refused else 0.0 if phase is None else self._reward(phase)
-        self._worst_reward = min(self._worst_reward, reward)
-        if self._phases_left is None:
-            terminated, truncated = self.run_finished, False
+        end = self._episode.end(wholly_refused=run.wholly_refused, budget_spent=run.budget_spent)
+        phase = None if end.run_finished else self._collect(run)
+        if phase is not None:
+            reward = self._reward(phase)
         else:
-            self._phases_left -= 1
-            terminated = wholly_refused or (self._phases_left == 0 and not cut_short)
-            truncated = cut_short
-        self._episode_over = terminated or truncated
+            reward = self._episode.worst_reward if end.reward == "worst" else 0.0
+        self._episode = self._episode.after(end, reward)
         info = self._info(diverged) | self._phase_info(run, statistics, phase)
         self._restarted = False
-        return self._observation(), reward, terminated, truncated, info
+        return self._observation(), reward, end.terminated, end.truncated, info
 
     def _observation(self) -> Observation:
         return self.hyper_state(self.projector)
 
     def _info(self, diverged: bool) -> dict[str, Any]:
-        run = self._present_run()
-        return {
-            "hyperparameters": run.learner.values_in_force(),
-            "env_steps": run.env_steps,
-            "phase": run.phase,
-            "update_step": run.learner.update_step,
-            "run_finished": self.run_finished,
-            "diverged": diverged,
-            **({"inner_episodes_restarted": True} if self._restarted else {}),
-        }
+        finished, restarted = self._episode.run_finished, self._restarted
+        return step_info(self._present_run(), run_finished=finished, diverged=diverged, restarted=restarted)
 
     def _phase_info(
         self, run: InnerRun, statistics: Mapping[str, float | None], phase: EnvironmentPhase | None
     ) -> dict[str, Any]:
-        episodes = [] if phase is None else zip(phase.episode_returns, phase.episode_lengths, strict=True)
-        # What an episode with a reward that is no finite number was worth, nobody can tell.
-        finite = [(reward, length) for reward, length in episodes if math.isfinite(reward)]
-        returns, lengths = [reward for reward, _ in finite], [length for _, length in finite]
+        info = phase_info(statistics, phase)
         if self._renderer is not None:
-            self._renderer.record(run.env_steps, returns, run.learner.values_in_force())
+            self._renderer.record(
+                run.env_steps, info["phase_stats"]["returns"], run.learner.values_in_force()
+            )
             if self.render_mode == "human":
                 self.render()
-        found = {} if phase is None else {name: f(phase) for name, f in HYPER_REWARDS.items()}
-        hyper_rewards = {name: value if math.isfinite(value) else None for name, value in found.items()}
-        return hyper_rewards | {
-            "phase_stats": {"returns": returns, "lengths": lengths, **statistics, "seconds": run.lap()}
-        }
+        return info
 
-
-def _parts(learner: InnerLearner) -> str:
-    """What a closed form depends on."""
-    policy, optimizer, buffer = learner.policy, learner.policy.optimizer, learner.rollout_buffer
-    return f"{type(policy).__name__} with {type(optimizer).__name__} and {type(buffer).__name__}"
-
-
-def _inner_env(
-    env_id: str | None, env_fn: Callable[..., gym.Env[Any, Any]] | None, task: str | None
-) -> str | Callable[..., gym.Env[Any, Any]]:
-    if env_id is not None and env_fn is not None:
-        raise ValueError("Give env_id or env_fn, not both.")
-    if env_fn is not None:
-        if not callable(env_fn):
-            raise ValueError(f"env_fn must be a callable that makes an environment, not {env_fn!r}.")
-        return env_fn
-    if env_id is not None:
-        check_text("env_id", env_id)
-        return env_id
-    if task is None:
-        raise ValueError("A generic Hyper-RL needs an inner environment: give env_id or env_fn.")
-    return TASKS[task].env_id
+    def _make_renderer(self) -> Renderer | None:
+        return make_renderer(self.render_mode, self._config.title, self.search_space.names)

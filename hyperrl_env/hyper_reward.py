@@ -1,7 +1,7 @@
 """The hyper-reward: what the updated policy collected in its environment phase (Eq. 1).
 
 Every definition maps one environment phase to a number, so a callable of the user's own with the
-same signature can stand beside them. Equation numbers refer to Le et al., AAAI 2022.
+same signature can be used instead. Equation numbers refer to Le et al., AAAI 2022.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class EnvironmentPhase:
         dones: Whether the inner episode ended at that step, by termination or time limit, (T, N); on
             Atari by a lost life too.
         value_targets: The learner's bootstrapped lambda-returns on the rewards that it learns
-            from (normalised, where the task normalises; clipped on Atari), (T, N).
+            from (normalised, if the task normalises; clipped on Atari), (T, N).
         episode_returns: Undiscounted raw returns of the inner episodes that ended in this phase; on
             Atari of whole games.
         episode_lengths: Their lengths in environment steps; on Atari in frames.
@@ -92,7 +92,7 @@ def windows(steps: NDArray[Any], horizon: int | None) -> NDArray[Any]:
 def episode_return(phase: EnvironmentPhase) -> float:
     """Mean undiscounted return of the inner episodes that ended in the phase.
 
-    Where none did, the value of the phase before; 0.0 before any episode has ended.
+    If none did, the value of the phase before; 0.0 before any episode has ended.
     """
     return float(np.mean(phase.episode_returns)) if phase.episode_returns else phase.last_episode_return
 
@@ -113,7 +113,7 @@ HYPER_REWARDS: Mapping[str, HyperReward] = {
 
 
 def get_hyper_reward(hyper_reward: str | HyperReward) -> HyperReward:
-    """Looks a definition up by name; a callable is its own definition.
+    """Looks up a definition by name; a callable is its own definition.
 
     Raises:
         ValueError: For an unknown name; the message lists those that exist.

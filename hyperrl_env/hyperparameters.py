@@ -1,7 +1,7 @@
 """Hyperparameters: what each one is, and which values of it are offered.
 
 Names are Stable-Baselines3's. A *relative* hyperparameter offers multiples of the task's default
-(learning rate 0.5x, 1x, 2x), and where the task decays that default, multiples of the decayed
+(learning rate 0.5x, 1x, 2x), and if the task decays that default, multiples of the decayed
 value. An *absolute* one offers the values themselves.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 from hyperrl_env.checks import check_at_least, is_number, unknown
 
@@ -25,7 +25,7 @@ class Definition:
         effect: What it does, in one sentence.
         scope: "update": acts in the very update it is chosen for. "phase": acts in the environment
             phase that follows, with the value chosen last.
-        bins: The values offered where only the name is given.
+        bins: The values offered if only the name is given.
         relative: Whether those are multiples of the task's default.
         scale: How "box" actions and ranges spread over the values.
         low: Smallest allowed value.
@@ -51,14 +51,14 @@ class Definition:
         )
 
     def check(self, name: str, value: object) -> None:
-        """Raises ValueError, in the hyperparameter's name, where the value is not in its domain."""
+        """Raises ValueError, naming the hyperparameter, if the value is not in its domain."""
         if not is_number(value):
             raise ValueError(f"{name} must be a number in {self.domain}, not {value!r}.")
         if not self.allows(float(value)) or (self.integer and value != int(value)):
             raise ValueError(f"{name}={value:g} is outside its domain: {self.domain}.")
 
     def number(self, value: float) -> float:
-        """The value as an int where only whole numbers make sense, else as a float, whatever it came as."""
+        """The value as an int if only whole numbers make sense, else as a float."""
         return int(value) if self.integer else float(value)
 
     @property
@@ -77,7 +77,7 @@ DEFINITIONS: Mapping[str, Definition] = {
     ),
     "clip_range": Definition(
         effect="How far PPO's probability ratio may leave 1 before its gradient stops; value clipping, "
-        "where the task uses it, keeps its ratio to this.",
+        "if the task uses it, keeps its ratio to this.",
         scope="update", low=0, open_low=True, bins=(0.1, 0.2, 0.3, 0.4, 0.5),
     ),
     "batch_size": Definition(
@@ -141,7 +141,7 @@ DEFINITIONS: Mapping[str, Definition] = {
 
 
 def definition(name: str) -> Definition:
-    """Looks a hyperparameter up.
+    """Looks up a hyperparameter.
 
     Raises:
         ValueError: For an unknown name; the message lists those that exist.
@@ -215,9 +215,9 @@ class Hyperparameter:
     scale: Scale | None = None
 
     def __post_init__(self) -> None:
-        own = definition(self.name)
-        if self.scale not in (None, "linear", "log"):
-            raise ValueError(f"{self.name}: unknown scale {self.scale!r}: give 'linear' or 'log'.")
+        definition(self.name)
+        if self.scale not in (None, *get_args(Scale)):
+            raise ValueError(f"{self.name}: {unknown('scale', self.scale, get_args(Scale))}")
         is_range = self.low is not None or self.high is not None
         if (self.values is not None) + (self.multipliers is not None) + is_range > 1:
             raise ValueError(f"{self.name}: give only one of values, multipliers, and low with high.")
@@ -236,8 +236,6 @@ class Hyperparameter:
                 )
             if 1.0 not in self.bins:
                 raise ValueError(f"{self.name}: multipliers must contain 1, the task's default.")
-        if own.integer and not self.relative and any(value != int(value) for value in self.bins):
-            raise ValueError(f"{self.name}: values must be whole numbers, not {self.bins}.")
         if self.scale == "log" and min(self.bins) <= 0:
             raise ValueError(f"{self.name}: a log scale needs positive values, not {min(self.bins):g}.")
 
@@ -266,7 +264,7 @@ class Hyperparameter:
 
     @property
     def bins(self) -> tuple[float, ...]:
-        """What is offered, ascending: multiples of the default where `relative`, else values."""
+        """What is offered, ascending: multiples of the default if `relative`, else values."""
         if self.values is not None:
             return self.values
         if self.multipliers is not None:
@@ -280,13 +278,13 @@ class Hyperparameter:
 
     @property
     def box_scale(self) -> Scale:
-        """The scale in force: the one given, or the hyperparameter's own; linear where 0 is offered."""
+        """The scale in force: the one given, or the hyperparameter's own; linear if 0 is offered."""
         if self.scale is not None:
             return self.scale
         return "linear" if self.values is not None and min(self.values) <= 0 else definition(self.name).scale
 
     def check(self, value: float) -> None:
-        """Raises ValueError where an absolute value lies outside the hyperparameter's domain."""
+        """Raises ValueError if an absolute value lies outside the hyperparameter's domain."""
         definition(self.name).check(self.name, value)
 
 
@@ -309,7 +307,7 @@ def as_hyperparameter(item: object) -> Hyperparameter:
     if not isinstance(item, Mapping) or "name" not in item:
         raise ValueError(
             "A search space lists names of hyperparameters, Hyperparameter objects, or mappings with a "
-            f"'name' and what is offered; {item!r} is none of them."
+            f"'name' and what is offered, not {item!r}."
         )
     return offered(item["name"], {key: value for key, value in item.items() if key != "name"})
 

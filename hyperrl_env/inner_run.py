@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,29 +52,11 @@ class InnerRunConfig:
     device: str
 
 
-class Seconds(float):
-    """A measured duration: a float that all durations equal.
-
-    Two runs that differ only in how long they took did the same, so infos that hold durations
-    compare equal between them.
-    """
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return True if isinstance(other, Seconds) else float(self) == other
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash(Seconds)
-
-
 class InnerEnvError(RuntimeError):
-    """An inner environment could not be made or reset, or an environment phase failed: by its cause.
+    """An inner environment could not be made or reset, or an environment phase failed.
 
-    Says where, in which run, and in a phase with which hyperparameters.
+    The message names the run and, for a phase, the step and the hyperparameters in force; `__cause__` is
+    the inner environment's own exception.
     """
 
 
@@ -94,13 +75,14 @@ class InnerRun:
         seed: Seeds weights, inner environments and action noise as SB3 does.
 
     Raises:
-        InnerEnvError: The constructor of the inner environment failed, by an exception that says little.
+        InnerEnvError: The constructor of the inner environment raised an exception that does not
+            explain itself.
 
     Attributes:
         learner: The inner learner.
         phase: Update phases that are finished.
         seed: The run's seed.
-        failed: Whether an environment phase failed, so that there is nothing to go on from.
+        failed: Whether an environment phase failed, so that the run cannot continue.
         weights: W_m^0 of Eq. 2, when called: the policy's parameters as matrices.
     """
 
@@ -111,7 +93,6 @@ class InnerRun:
         self._env = config.env
         self._total_env_steps = config.total_env_steps
         self._random_state = RandomState(seed)
-        self._lap_started = time.perf_counter()
         with self._random_state.swapped_in():
             try:
                 self._envs = make_inner_envs(
@@ -188,12 +169,6 @@ class InnerRun:
         with self._reported(failure), self._random_state.swapped_in():
             return self.learner.environment_phase()
 
-    def lap(self) -> Seconds:
-        """Wall-clock seconds since the last call."""
-        now = time.perf_counter()
-        seconds, self._lap_started = now - self._lap_started, now
-        return Seconds(seconds)
-
     @property
     def inner_name(self) -> str:
         """What the inner environments are: an id, or a class."""
@@ -209,6 +184,11 @@ class InnerRun:
         """Whether the budget leaves no further environment phase."""
         return self.env_steps >= self._total_env_steps
 
+    @property
+    def wholly_refused(self) -> bool:
+        """Whether every update of this phase so far was refused."""
+        return self.learner.updates_refused == self.learner.update_step
+
     def matrices(self) -> list[NDArray[np.float32]]:
         """W_m^n of Eq. 2, orders outermost: all weights, all latest gradients, the ones before them.
 
@@ -217,7 +197,7 @@ class InnerRun:
         return self.weights() + self.learner.gradient_history.matrices()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the run would go on with; it shares memory with the run."""
+        """Everything that the run needs to continue; it shares memory with the run."""
         assert self.learner.env is not None
         return {
             "seed": self.seed,
@@ -228,30 +208,29 @@ class InnerRun:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> bool:
-        """Takes over what `state_dict` of a run of the same configuration gave, after `prepare`.
+        """Restores what `state_dict` of a run of the same configuration returned, after `prepare`.
 
         Args:
-            state: Becomes the run's own: give a copy of what is to be kept.
+            state: Becomes the run's own: pass a copy to keep it.
 
         Returns:
-            Whether inner episodes had to start afresh, because their simulator cannot be given back.
+            Whether new inner episodes had to start, because the simulator cannot be restored.
 
         Raises:
-            InnerEnvError: They had to, and the reset failed.
+            InnerEnvError: They had to, and their reset failed.
         """
         assert self.learner.env is not None
         self.seed, self.phase = state["seed"], state["phase"]
         self._random_state.load_state_dict(state["random_state"])
         with self._random_state.swapped_in():
             self.learner.load_state_dict(state["learner"])
-            go_on = set_envs_state(self.learner.env, state["envs"])
-            if not go_on:
-                failed = f"The reset failed that starts new inner episodes in {self._named}"
+            continued = set_envs_state(self.learner.env, state["envs"])
+            if not continued:
+                failed = f"The reset that starts new inner episodes failed in {self._named}"
                 with self._reported(lambda: failed):
                     self.learner.restart_inner_episodes()
         self.failed = False
-        self.lap()
-        return not go_on
+        return not continued
 
     def close(self) -> None:
         """Closes the inner environments."""
@@ -259,7 +238,7 @@ class InnerRun:
 
     @contextmanager
     def _reported(self, failure: Callable[[], str]) -> Iterator[None]:
-        """Makes an `InnerEnvError` of whatever is raised inside the block; `failure` says what failed."""
+        """Turns whatever is raised inside the block into an `InnerEnvError`; `failure` says what failed."""
         try:
             yield
         except Exception as error:

@@ -39,12 +39,12 @@ class Renderer(ABC):
         return {"env_steps": self.env_steps, "returns": self.returns, "values": self.values}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave; it becomes the renderer's own."""
+        """Restores what `state_dict` returned, which becomes the renderer's own."""
         self.env_steps, self.returns = state["env_steps"], state["returns"]
         self.values = {name: state["values"][name] for name in self.names}
 
     def start_again(self, env_steps: int, values: Mapping[str, float]) -> None:
-        """Forgets what has been recorded, and begins with a run that is already on its way."""
+        """Forgets what has been recorded, and begins with a run that has already started."""
         self.env_steps, self.returns = [], []
         self.values = {name: [] for name in self.names}
         self.record(env_steps, [], values)
@@ -117,7 +117,7 @@ class WindowRenderer(ImageRenderer):
         pygame.display.flip()
 
     def close(self) -> None:
-        """Closes the window, where no other run is shown in it."""
+        """Closes the window, unless another run is shown in it."""
         if id(self) in self._open:
             import pygame
 
@@ -126,11 +126,14 @@ class WindowRenderer(ImageRenderer):
                 pygame.display.quit()
 
 
+# By render mode.
+RENDERERS: Mapping[str, Callable[[str, Sequence[str]], Renderer]] = {
+    "rgb_array": ImageRenderer,
+    "human": WindowRenderer,
+    "ansi": AnsiRenderer,
+}
+
+
 def make_renderer(render_mode: str | None, title: str, names: Sequence[str]) -> Renderer | None:
     """The renderer of a render mode; None for None."""
-    renderers: dict[str, Callable[[str, Sequence[str]], Renderer]] = {
-        "ansi": AnsiRenderer,
-        "rgb_array": ImageRenderer,
-        "human": WindowRenderer,
-    }
-    return None if render_mode is None else renderers[render_mode](title, names)
+    return None if render_mode is None else RENDERERS[render_mode](title, names)

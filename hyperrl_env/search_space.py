@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
-from hyperrl_env.checks import suggestion, unknown
+from hyperrl_env.checks import check_choice, suggestion
 from hyperrl_env.hyperparameters import (
     Hyperparameter,
     Scale,
@@ -20,7 +20,6 @@ from hyperrl_env.hyperparameters import (
     definition,
     fraction_of,
     interpolate,
-    levels,
     offered,
 )
 
@@ -30,7 +29,7 @@ Offered = (
     Iterable[Hyperparameter | str | Mapping[str, Any]] | Mapping[str, Sequence[float] | Mapping[str, Any]]
 )
 
-_FORMS = "a list of hyperparameters, or a mapping of their names to values"
+FORMS = "a list of hyperparameters, or a mapping of their names to values"
 
 
 class SearchSpace:
@@ -59,13 +58,13 @@ class SearchSpace:
             self.hyperparameters = tuple(offered(name, offer) for name, offer in hyperparameters.items())
         # The order of a set, and so the meaning of an action, changes from process to process.
         elif isinstance(hyperparameters, str | Set) or not isinstance(hyperparameters, Iterable):
-            raise ValueError(f"A search space needs {_FORMS}, not {hyperparameters!r}.")
+            raise ValueError(f"A search space needs {FORMS}, not {hyperparameters!r}.")
         else:
             self.hyperparameters = tuple(as_hyperparameter(item) for item in hyperparameters)
         if not self.hyperparameters:
             raise ValueError("A search space needs at least one hyperparameter.")
         if len(set(self.names)) < len(self.names):
-            raise ValueError(f"A search space names each hyperparameter once, not {list(self.names)}.")
+            raise ValueError(f"A search space must name each hyperparameter once, not {list(self.names)}.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +77,7 @@ class SearchSpace:
 
 @dataclass(frozen=True)
 class _Choice:
-    """What a bound hyperparameter offers: bins (multiples where relative) and where its default is."""
+    """What a bound hyperparameter offers: bins (multiples if relative) and the index of its default."""
 
     hyperparameter: Hyperparameter
     bins: tuple[float, ...]
@@ -91,7 +90,7 @@ class _Choice:
         return max(round(value), math.ceil(own.low)) if own.integer else value
 
     def choice(self, value: float, default: float) -> float:
-        """Inverse of `value`: a bin where one means this value, else a point in their range.
+        """Inverse of `value`: a bin if one means this value, else a point in their range.
 
         Raises:
             ValueError: The value is outside the range that is offered.
@@ -104,12 +103,14 @@ class _Choice:
                 return self.bins[i]
         inside = value / default if self.hyperparameter.relative and default else value
         if not self.bins[0] < inside < self.bins[-1]:
-            raise ValueError(f"{self.hyperparameter.name}={value:g} is not offered; offered are {offered}.")
+            raise ValueError(
+                f"{self.hyperparameter.name}={value:g} is not offered. Values offered: {offered}."
+            )
         return inside
 
     @property
     def scale(self) -> Scale:
-        """The scale of `coordinate`; linear where a default of 0 is among the bins."""
+        """The scale of `coordinate`; linear if a default of 0 is among the bins."""
         return "linear" if self.bins[0] <= 0 else self.hyperparameter.box_scale
 
     def coordinate(self, choice: float) -> np.float32:
@@ -134,8 +135,8 @@ def _bind(hyperparameter: Hyperparameter, default: float, limit: float) -> _Choi
     unit = 1.0 if hyperparameter.relative else default
     if hyperparameter.relative and default <= 0:
         raise ValueError(
-            f"{name}: the task's default is {default:g}, so all its multiples are; give values instead, "
-            f"as Hyperparameter({name!r}, values=(...))."
+            f"{name}: the task's default is {default:g}, which leaves no multiples to choose from. Give "
+            f"values instead, as Hyperparameter({name!r}, values=(...))."
         )
     resolve = _Choice(hyperparameter, (unit,), 0).value
     bins: list[float] = [unit]
@@ -158,7 +159,7 @@ class BoundSearchSpace(SearchSpace):
     """A search space fitted to one task and action mode: hyper-actions to values and back.
 
     The default of the task is always among the bins; a bin that equals it follows the task's
-    schedule where there is one (a decayed learning rate), all other absolute bins are constant.
+    schedule if there is one (a decayed learning rate); all other absolute bins are constant.
     Standard bins that a task cannot use (a batch larger than its rollout) are left out.
 
     Args:
@@ -199,13 +200,13 @@ class BoundSearchSpace(SearchSpace):
         rollout_size: int,
     ) -> None:
         super().__init__(space.hyperparameters)
-        if action_mode not in get_args(ActionMode):
-            raise ValueError(
-                f"Unknown action_mode {action_mode!r}: give one of {list(get_args(ActionMode))}."
-            )
+        check_choice("action_mode", action_mode, get_args(ActionMode))
         for name in self.names:
             if name not in defaults:
-                raise ValueError(f"This algorithm does not offer {name!r}; it offers {sorted(defaults)}.")
+                raise ValueError(
+                    f"This algorithm does not offer {name!r}.{suggestion(name, defaults)} It offers: "
+                    f"{', '.join(sorted(defaults))}."
+                )
         self.action_mode = action_mode
         self._defaults = dict(defaults)
         self._choices = tuple(
@@ -229,11 +230,11 @@ class BoundSearchSpace(SearchSpace):
 
     @property
     def bins(self) -> dict[str, tuple[float, ...]]:
-        """What is offered per hyperparameter, ascending: multiples of the default where relative."""
+        """What is offered per hyperparameter, ascending: multiples of the default if relative."""
         return {choice.hyperparameter.name: choice.bins for choice in self._choices}
 
     def least(self, name: str) -> float:
-        """The smallest value that can be chosen of a hyperparameter; its default where none can."""
+        """The smallest value of a hyperparameter that an action can choose; its default if it is fixed."""
         choices = [choice for choice in self._choices if choice.hyperparameter.name == name]
         default = self._defaults[name]
         return min([choice.value(choice.bins[0], default) for choice in choices], default=default)
@@ -243,7 +244,7 @@ class BoundSearchSpace(SearchSpace):
 
         Args:
             action: An element of `action_space`.
-            defaults: The task's defaults at this moment of the run; those at its start where None.
+            defaults: The task's defaults at this moment of the run; None: those at its start.
 
         Returns:
             Value by name; whole numbers for integer hyperparameters.
@@ -275,7 +276,7 @@ class BoundSearchSpace(SearchSpace):
             if name not in self.names:
                 names = ", ".join(self.names)
                 raise ValueError(
-                    f"{name!r} is not in this search space.{suggestion(name, self.names)} It has {names}."
+                    f"{name!r} is not in this search space.{suggestion(name, self.names)} It has: {names}."
                 )
         now = {**self._defaults, **(defaults or {})}
         chosen = []
@@ -284,7 +285,7 @@ class BoundSearchSpace(SearchSpace):
             chosen.append(c.choice(values[name], now[name]) if name in values else c.bins[c.default_index])
             if self.action_mode != "box" and chosen[-1] not in c.bins:
                 offered = [c.value(bin_, now[name]) for bin_ in c.bins]
-                raise ValueError(f"{name}={values[name]:g} is not offered; offered are {offered}.")
+                raise ValueError(f"{name}={values[name]:g} is not offered. Values offered: {offered}.")
         if self.action_mode == "box":
             return np.array([c.coordinate(x) for c, x in zip(self._choices, chosen, strict=True)])
         return self._action([c.bins.index(choice) for c, choice in zip(self._choices, chosen, strict=True)])
@@ -332,36 +333,3 @@ class BoundSearchSpace(SearchSpace):
 
     def _invalid(self, action: Any) -> InvalidAction:
         return InvalidAction(f"Hyper-action {action!r} is not in the action space {self.action_space}.")
-
-
-# The paper's search spaces, from its released code (levels: q and s of each setting). The bins of
-# A2C on MuJoCo are not published: those of A2C on BipedalWalker are taken. A2C on Atari is not the
-# paper's: it has the learning rates of the paper's PPO and ACKTR there. The paper schedules ACKTR on
-# Atari alone; elsewhere the same is scheduled.
-_ACKTR = ("kl_clip", "learning_rate", "vf_coef")
-PRESETS: Mapping[str, SearchSpace] = {
-    "a2c-bipedalwalker": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 2.0))]),
-    "a2c-mountaincar": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 0.2))]),
-    "a2c-mujoco": SearchSpace([Hyperparameter("learning_rate", multipliers=levels(4, 2.0))]),
-    "ppo-mujoco": SearchSpace(["learning_rate", "clip_range", "gae_lambda", "batch_size"]),
-    "a2c-atari": SearchSpace(["learning_rate"]),
-    "ppo-atari": SearchSpace(["learning_rate", "clip_range", "batch_size"]),
-    "acktr": SearchSpace(_ACKTR),
-    "acktr-atari": SearchSpace(_ACKTR),
-}
-
-
-def get_search_space(search_space: str | Offered | SearchSpace) -> SearchSpace:
-    """A preset by name, a space of the hyperparameters that `SearchSpace` takes, or the space itself.
-
-    Raises:
-        ValueError: An unknown preset or hyperparameter (the message lists those that exist), or what
-            `SearchSpace` raises.
-    """
-    if isinstance(search_space, SearchSpace):
-        return search_space
-    if isinstance(search_space, str):
-        if search_space not in PRESETS:
-            raise ValueError(f"{unknown('search_space preset', search_space, PRESETS)} Or give {_FORMS}.")
-        return PRESETS[search_space]
-    return SearchSpace(search_space)

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 from stable_baselines3.common.utils import LinearSchedule
 
-from hyperrl_env.checks import suggestion
+from hyperrl_env.checks import check_choice, suggestion
 from hyperrl_env.inner_envs.atari import game_names
-from hyperrl_env.search_space import SearchSpace, get_search_space
+from hyperrl_env.presets import get_search_space
+from hyperrl_env.search_space import SearchSpace
 
 Family = Literal["mujoco", "box2d", "classic", "atari", "generic"]
 
@@ -67,7 +68,7 @@ class Settings:
         n_envs: Inner environments that collect side by side.
         normalize: Whether observations and rewards are normalised (running mean and standard
             deviation, clipped at 10).
-        search_space: What a hyper-action chooses where the user does not say.
+        search_space: What a hyper-action chooses unless the user says otherwise.
         source: Where the settings come from.
         family: The task's simulator family.
     """
@@ -266,13 +267,12 @@ GENERIC_SETTINGS: Mapping[str, Settings] = {
 
 
 def get_settings(algorithm: str, task: str | None) -> Settings:
-    """The settings of an algorithm on a task; the algorithm's generic ones where `task` is None.
+    """The settings of an algorithm on a task; the algorithm's generic ones if `task` is None.
 
     Raises:
         ValueError: Unknown algorithm or task; the message lists those that exist.
     """
-    if algorithm not in GENERIC_SETTINGS:
-        raise ValueError(f"Unknown algorithm {algorithm!r}: give one of {list(GENERIC_SETTINGS)}.")
+    check_choice("algorithm", algorithm, tuple(GENERIC_SETTINGS))
     if task is None:
         return GENERIC_SETTINGS[algorithm]
     if task not in TASKS:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperrl_env import __version__
-from hyperrl_env.checks import check_at_least, check_keywords, unknown
+from hyperrl_env.checks import check_at_least, check_between, check_keywords, unknown
 from hyperrl_env.saving.files import write_text
 
 CONFIG_FILE = "config.json"
@@ -64,9 +64,7 @@ class RunConfig:
         for name in ("id", "agent"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be a name, not {getattr(self, name)!r}.")
-        check_at_least("seed", self.seed, 0)
-        if self.seed >= 2**32:
-            raise ValueError(f"seed must be a whole number below 2**32, not {self.seed!r}.")
+        check_between("seed", self.seed, 0, 2**32 - 1)
         check_at_least("threads", self.threads, 1)
         for name in ("total_env_steps", "log_interval"):
             if (value := getattr(self, name)) is not None:

@@ -14,6 +14,7 @@ ROWS = (
         "hyperrl_env.hyper_state",
         "hyperrl_env.hyperparameters",
         "hyperrl_env.search_space",
+        "hyperrl_env.presets",
         "hyperrl_env.inner_envs",
     ),
     (
@@ -26,6 +27,7 @@ ROWS = (
     ("hyperrl_env.learners.fast",),
     ("hyperrl_env.learners",),
     ("hyperrl_env.inner_run", "hyperrl_env.rendering"),
+    ("hyperrl_env.configuration", "hyperrl_env.episode", "hyperrl_env.info"),
     ("hyperrl_env.env",),
     ("hyperrl_env",),
     ("agents",),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agents.episodic.neighbours import Float32s, Groups, Indices, squared_distances
+from hyperrl_env.checks import check_between
 
 Rule = Literal["average", "max"]
 Float64s = NDArray[np.float64]
@@ -272,6 +273,5 @@ class EpisodicMemory:
 
 
 def _integer(name: str, number: int | np.integer[Any], least: int = 1, most: int = 2**32 - 1) -> int:
-    if isinstance(number, int | np.integer) and least <= number <= most:
-        return int(number)
-    raise ValueError(f"{name} must be an integer in [{least}, {most}], got {number!r}")
+    check_between(name, number, least, most)
+    return int(number)

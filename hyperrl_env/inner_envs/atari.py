@@ -31,7 +31,7 @@ _BEST_KNOWN = ("Alien", "BeamRider", "Breakout", "MsPacman", "Pong", "Qbert", "S
 
 
 def game_names() -> tuple[str, ...]:
-    """The games that ale-py ships, as its ids `ALE/{Game}-v5` name them; a few where it is missing."""
+    """The games that ale-py ships, as its ids `ALE/{Game}-v5` name them; a few if it is missing."""
     try:
         import ale_py  # noqa: F401 - registers its ids
     except ImportError:
@@ -43,7 +43,7 @@ def game_names() -> tuple[str, ...]:
 def make_atari_envs(env_id: str, *, env_kwargs: Mapping[str, Any], n_envs: int) -> VecEnv:
     """Builds preprocessed games, stepped one after the other.
 
-    Every environment starts with up to 30 no-ops and, where the game waits for it, the fire button;
+    Every environment starts with up to 30 no-ops and, if the game waits for it, the fire button;
     an action is held for 4 frames. Observations are the last 4 screens, each the maximum of two
     frames, in 84 x 84 greys: uint8, (4, 84, 84). A lost life ends an episode for the learner, the
     game goes on; rewards are clipped to their sign, `info["raw_reward"]` is the score.
@@ -81,12 +81,13 @@ def _preprocessed(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     processed = AtariWrapper(
         env, noop_max=NOOP_MAX, frame_skip=FRAME_SKIP, screen_size=SCREEN_SIZE, clip_reward=False
     )
-    return ClipRewardEnv(_KeepRawReward(processed))
+    return ClipRewardEnv(KeepRawReward(processed))
 
 
-class _KeepRawReward(gym.Wrapper[Any, Any, Any, Any]):
-    """Notes the reward in `info`, for those who want it from above a wrapper that changes it."""
+class KeepRawReward(gym.Wrapper[Any, Any, Any, Any]):
+    """Keeps the reward in `info` for readers above a wrapper that changes it."""
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """See `gymnasium.Wrapper.step`."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         return observation, reward, terminated, truncated, {**info, RAW_REWARD: float(reward)}

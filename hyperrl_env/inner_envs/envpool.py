@@ -1,6 +1,6 @@
 """Inner environments on EnvPool: simulators in C++, all stepped in one call, as an SB3 VecEnv.
 
-EnvPool (Weng et al. 2022) is an optional extra and is imported only where it is asked for.
+EnvPool (Weng et al. 2022) is an optional extra and is imported only when it is asked for.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class PoolStep(NamedTuple):
     """What one step of all N environments gave.
 
     Attributes:
-        observations: Of the new episode where one ended, (N, ...).
+        observations: Of the new episode if one ended, (N, ...).
         rewards: (N,), float32.
         dones: Whether an episode ended, (N,).
         time_limits: Whether it was a time limit that ended it, (N,).
@@ -73,8 +73,8 @@ class EnvPoolVecEnv(VecEnv):
     EnvPool starts a new episode in the step after an episode's end, and ignores that step's action.
     Here it happens at once, as SB3 wants it: only the environments that are done are stepped again.
     `info` holds `terminal_observation`, `TimeLimit.truncated` and, with what SB3's Monitor would
-    record, `episode`. Where an episode reaches its goal in the very step of the time limit, EnvPool
-    calls it the time limit's.
+    record, `episode`. If an episode reaches its goal in the very step of the time limit, EnvPool
+    reports the time limit.
 
     EnvPool takes its seeds when a pool is made: `reset` after `seed` makes a new one. A pool has as many
     threads as Torch has then, and no more than environments.
@@ -115,7 +115,7 @@ class EnvPoolVecEnv(VecEnv):
         return self._as_observations(observations)
 
     def advance(self, actions: NDArray[Any]) -> PoolStep:
-        """Steps all environments; a new episode begins where one ended.
+        """Steps all environments; if an episode ends, a new one begins.
 
         Args:
             actions: (N, ...).

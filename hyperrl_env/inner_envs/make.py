@@ -10,6 +10,7 @@ import gymnasium as gym
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from hyperrl_env.checks import check_at_least, check_choice
 from hyperrl_env.inner_envs.atari import make_atari_envs
 from hyperrl_env.inner_envs.envpool import make_pool
 from hyperrl_env.inner_envs.spaces import with_usable_spaces
@@ -52,14 +53,12 @@ def make_inner_envs(
         gymnasium.error.DependencyNotInstalled: The environment needs a package that is missing;
             the message names the extra that brings it.
         gymnasium.error.Error: Gymnasium does not know the id.
-        ValueError: n_envs below 1, spaces that no policy of SB3's can use, normalisation of
-            observations that are not numbers or of a preprocessed game, an unknown `vec_backend`, or
-            an environment that EnvPool does not have.
+        ValueError: An `n_envs` that is not a whole number of at least 1, spaces that no policy of SB3's
+            can use, normalisation of observations that are not numbers or of a preprocessed game, an
+            unknown `vec_backend`, or an environment that EnvPool does not have.
     """
-    if n_envs < 1:
-        raise ValueError(f"n_envs must be at least 1, not {n_envs}.")
-    if vec_backend not in get_args(VecBackend):
-        raise ValueError(f"Unknown vec_backend {vec_backend!r}: give one of {list(get_args(VecBackend))}.")
+    check_at_least("n_envs", n_envs, 1)
+    check_choice("vec_backend", vec_backend, get_args(VecBackend))
     if atari and normalize:
         raise ValueError(
             "normalize must be False on an Atari task: rewards are clipped, and the policy scales images."
@@ -71,7 +70,7 @@ def make_inner_envs(
             assert isinstance(env, str)
             envs = make_atari_envs(env, env_kwargs=env_kwargs, n_envs=n_envs)
         else:
-            # SB3 asks an id for pictures, and Gymnasium warns where there are none.
+            # SB3 asks an id for pictures, and Gymnasium warns if there are none.
             make = functools.partial(gym.make, env) if isinstance(env, str) else env
             envs = make_vec_env(
                 make, n_envs=n_envs, env_kwargs=dict(env_kwargs), wrapper_class=with_usable_spaces
@@ -111,7 +110,7 @@ def _missing_extra(env: str | Callable[..., Any], error: Exception) -> str:
 
 
 def _extra(env: str | Callable[..., Any]) -> str | None:
-    """The extra that brings the packages of an environment; None: it is not known."""
+    """The extra that brings the packages of an environment; None if it is not known."""
     if _is_atari(env):
         return "atari"
     id_ = env.rpartition(":")[2] if isinstance(env, str) else None

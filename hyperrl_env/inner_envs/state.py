@@ -1,9 +1,9 @@
-"""The state of inner environments: what their simulators and wrappers would go on with.
+"""The state of inner environments: what their simulators and wrappers need to continue.
 
-Only classes that are known to the bit are taken: each is listed here with what it remembers between
-steps. An environment with any other class in its chain of wrappers cannot be given back; its inner
-episode starts afresh instead. So it is with Box2D, whose solver keeps its contacts to itself, and with
-Atari under sticky actions, where ale-py does not tell which action sticks.
+Only classes whose state is known to the bit are restored: each is listed here with what it remembers
+between steps. An environment with any other class in its chain of wrappers starts a new inner episode
+instead. That includes Box2D, whose solver does not expose its contacts, and Atari with sticky actions,
+since ale-py does not expose the action that sticks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from stable_baselines3.common.vec_env import (
     VecNormalize,
     VecTransposeImage,
 )
+
+from hyperrl_env.inner_envs.atari import KeepRawReward
 
 # Class: the attributes that change from step to step.
 _WRAPPERS: Mapping[str, tuple[str, ...]] = {
@@ -42,7 +44,7 @@ _WRAPPERS: Mapping[str, tuple[str, ...]] = {
     "stable_baselines3.common.atari_wrappers.MaxAndSkipEnv": ("_obs_buffer",),
     "stable_baselines3.common.atari_wrappers.ClipRewardEnv": (),
     "stable_baselines3.common.atari_wrappers.WarpFrame": (),
-    "hyperrl_env.inner_envs.atari._KeepRawReward": (),
+    f"{KeepRawReward.__module__}.{KeepRawReward.__qualname__}": (),
 }
 _PLAIN_SIMULATORS: Mapping[str, tuple[str, ...]] = {
     "gymnasium.envs.classic_control.cartpole.CartPoleEnv": ("state", "steps_beyond_terminated"),
@@ -61,7 +63,7 @@ _MUJOCO_DERIVED = ("xpos", "xquat", "xmat", "xipos", "ximat", "site_xpos", "site
 def inner_name(envs: VecEnv) -> str | None:
     """What the inner environments are: the Gymnasium id of their simulator, or its class.
 
-    None where the simulators are not in Python.
+    None if the simulators are not in Python.
     """
     _, base = _layers(envs)
     if type(base) is not DummyVecEnv:
@@ -71,29 +73,29 @@ def inner_name(envs: VecEnv) -> str | None:
 
 
 def envs_state(envs: VecEnv) -> dict[str, Any]:
-    """What vectorised inner environments would go on with.
+    """What vectorised inner environments need to continue.
 
     Returns:
         `wrappers`: of each vectorised wrapper, the outermost first. `simulators`: of each
-        environment; None where one cannot be given back. It shares memory with the environments.
+        environment; None if one of them cannot be restored. It shares memory with the environments.
     """
     wrappers, base = _layers(envs)
     return {
         "wrappers": [_vec_wrapper_state(wrapper) for wrapper in wrappers],
-        "simulators": [_chain_state(env) for env in base.envs] if _can_be_given_back(envs) else None,
+        "simulators": [_chain_state(env) for env in base.envs] if _can_be_restored(envs) else None,
     }
 
 
 def set_envs_state(envs: VecEnv, state: Mapping[str, Any]) -> bool:
-    """Takes over what `envs_state` gave.
+    """Restores what `envs_state` returned.
 
     Returns:
-        Whether the inner episodes go on; where not, the caller has to start new ones.
+        Whether the inner episodes continue; if not, the caller must start new ones.
     """
     wrappers, base = _layers(envs)
     for wrapper, wrapper_state in zip(wrappers, state["wrappers"], strict=True):
         _set_vec_wrapper_state(wrapper, wrapper_state)
-    if state["simulators"] is None or not _can_be_given_back(envs):
+    if state["simulators"] is None or not _can_be_restored(envs):
         return False
     for env, env_state in zip(base.envs, state["simulators"], strict=True):
         _set_chain_state(env, env_state)
@@ -111,7 +113,7 @@ def _layers(envs: VecEnv) -> tuple[list[VecEnvWrapper], Any]:
     return wrappers, envs
 
 
-def _can_be_given_back(envs: VecEnv) -> bool:
+def _can_be_restored(envs: VecEnv) -> bool:
     wrappers, base = _layers(envs)
     return (
         type(base) is DummyVecEnv
@@ -151,7 +153,7 @@ def _set_vec_wrapper_state(wrapper: VecEnvWrapper, state: Mapping[str, Any]) -> 
 
 
 def _stacks(wrapper: VecFrameStack) -> dict[str, Any]:
-    """The stacks of frames by the observation's parts; "" where it has none."""
+    """The stacks of frames by the observation's parts; "" if it has none."""
     stacked = wrapper.stacked_obs
     parts: Mapping[str, Any] = getattr(stacked, "sub_stacked_observations", None) or {"": stacked}
     return dict(parts)

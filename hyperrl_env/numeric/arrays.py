@@ -32,7 +32,7 @@ class SharedArrays:
     Made again when a tensor's memory has moved (the module was copied, its parameters replaced).
 
     Args:
-        tensors: Parameters or buffers; copied at every call where they are not on the CPU.
+        tensors: Parameters or buffers; copied at every call if they are not on the CPU.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:

@@ -108,7 +108,7 @@ def backward(
         out: Where to write that derivative.
 
     Returns:
-        That derivative; where it is not wanted, the one before the first layer's product.
+        That derivative; if it is not wanted, the one before the first layer's product.
     """
     ones = _ones(delta.shape[-2])
     derivatives = output_derivatives(layers, activations, delta)

@@ -28,8 +28,8 @@ def _set_global_state(state: tuple[Any, ...]) -> None:
 class RandomState:
     """Python's, NumPy's and Torch's generators of one run, kept apart from the process's own.
 
-    Stable-Baselines3 draws from the global generators. A run that shall not depend on what else
-    the process does with them, nor disturb it, does all its work inside `swapped_in()`.
+    Stable-Baselines3 draws from the global generators. A run that must neither depend on
+    what else the process does with them nor disturb it does all its work inside `swapped_in()`.
 
     Args:
         seed: Seeds all three generators, as `stable_baselines3.common.utils.set_random_seed` does.
@@ -56,7 +56,7 @@ class RandomState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave."""
+        """Restores what `state_dict` returned."""
         python, numpy = state["python"], state["numpy"]
         self._state = (
             (python["version"], tuple(python["words"].tolist()), python["gauss"]),

@@ -6,7 +6,7 @@ NumPy arrays and scalars, and Torch tensors. Its file is an uncompressed zip arc
 | member | holds |
 |---|---|
 | `manifest.json` | format, version, SHA-256 of the other two; the archive's CRC-32 guards it |
-| `state.json` | the structure and everything in it that is no array |
+| `state.json` | the structure and everything in it that is not an array |
 | `arrays.safetensors` | the arrays and tensors |
 """
 
@@ -75,16 +75,19 @@ def read_checkpoint(path: str | os.PathLike[str]) -> State:
     """Reads a state that `write_checkpoint` wrote; nothing in the file is executed or unpickled.
 
     Raises:
-        CheckpointError: The file is missing, damaged, of another version, or no checkpoint at all.
+        CheckpointError: The file is missing, damaged, of another version, or not a checkpoint at all.
     """
     path = Path(path)
     members = _members(path)
     manifest = _parsed(path, MANIFEST, members[MANIFEST])
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is no checkpoint: its manifest does not name the format {FORMAT!r}.")
+        raise CheckpointError(
+            f"{path} is not a checkpoint: its manifest does not name the format {FORMAT!r}."
+        )
     if manifest.get("version") != VERSION:
         raise CheckpointError(
-            f"{path} is a checkpoint of version {manifest.get('version')!r}; version {VERSION} is read here."
+            f"{path} is a checkpoint of version {manifest.get('version')!r}, and only version {VERSION} "
+            "can be read."
         )
     for name in (STRUCTURE, ARRAYS):
         digests = manifest.get("sha256")
@@ -108,18 +111,18 @@ def read_checkpoint(path: str | os.PathLike[str]) -> State:
 
 
 def _members(path: Path) -> dict[str, bytes]:
-    """The archive's members, as far as the archive itself can tell that they are right."""
+    """The archive's members, checked as far as the archive itself allows."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if not zipfile.is_zipfile(file):
                 file.seek(0)
-                raise CheckpointError(f"{path} is no checkpoint: {_what_else(file.read(2))}.")
+                raise CheckpointError(f"{path} is not a checkpoint: {_what_else(file.read(2))}.")
             with zipfile.ZipFile(file) as archive:
                 names = sorted(archive.namelist())
                 if names != sorted((MANIFEST, STRUCTURE, ARRAYS)):
                     raise CheckpointError(
-                        f"{path} is no checkpoint: it holds {names}, not {[MANIFEST, STRUCTURE, ARRAYS]}."
+                        f"{path} is not a checkpoint: it holds {names}, not {[MANIFEST, STRUCTURE, ARRAYS]}."
                     )
                 if any(m.compress_type != zipfile.ZIP_STORED or m.file_size > size for m in archive.filelist):
                     raise CheckpointError(f"{path} is damaged: its directory of members is wrong.")

@@ -21,7 +21,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     process nor one of the machine leaves half a file.
 
     Args:
-        path: Where the content shall be; its suffix is the temporary path's too.
+        path: Where the content goes; the temporary path has the same suffix.
     """
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")
     try:

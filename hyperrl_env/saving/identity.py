@@ -1,4 +1,4 @@
-"""What two environments must have in common for the one to go on with the other's state."""
+"""What two environments must have in common for one to continue from the other's state."""
 
 from __future__ import annotations
 
@@ -9,14 +9,31 @@ from typing import Any
 import numpy as np
 import torch
 
+from hyperrl_env.saving.checkpoint import CheckpointError
+
 _DEEPEST = 6
+# So many differences are named when a state is refused.
+_NAMED = 5
+
+
+def check_identity(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Raises CheckpointError if a state's environment differs from the one it is to continue in.
+
+    Args:
+        theirs: The identity that the state was saved with.
+        ours: That of the environment at hand.
+    """
+    if found := differences(theirs, ours):
+        more = "" if len(found) <= _NAMED else f"; and {len(found) - _NAMED} more"
+        named = "; ".join(found[:_NAMED])
+        raise CheckpointError(f"The state is that of another environment: {named}{more}.")
 
 
 def as_plain_values(value: Any, depth: int = 0) -> Any:
-    """A setting as plain values that are the same in every process where the setting is the same.
+    """A setting as plain values, equal in every process if the setting is.
 
-    Objects are told by their class and attributes, functions and classes by their name: two functions of
-    one name count as one.
+    Objects are identified by their class and attributes, functions and classes by their name: two
+    functions of one name count as one.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -38,7 +55,7 @@ def as_plain_values(value: Any, depth: int = 0) -> Any:
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two described settings, in words."""
+    """What differs between two settings as plain values, in words."""
     found = []
     for name in {**ours, **theirs}:
         there, here = theirs.get(name), ours.get(name)

@@ -161,7 +161,7 @@ def test_a_path_that_escapes_is_refused_and_not_written(saved, tmp_path):
     with pytest.raises(CheckpointError, match="outside"):
         read_checkpoint(evil)
     archive(evil, {("../state.json" if n == "state.json" else n): c for n, c in members_of(saved).items()})
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
         read_checkpoint(evil)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["evil", "saved"]
 
@@ -211,9 +211,9 @@ def test_content_that_no_state_has_is_refused_even_with_right_checksums(structur
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("version", 2, "version 2; version 1 is read here"),
+        ("version", 2, "version 2, and only version 1 can be read"),
         ("version", None, "version None"),
-        ("format", "another", "no checkpoint"),
+        ("format", "another", "not a checkpoint"),
         ("sha256", {}, "checksum"),
         ("sha256", None, "checksum"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, HyperRLEnv
-from hyperrl_env.checks import suggestion, unknown
+from hyperrl_env.checks import check_between, check_choice, suggestion, unknown
 
 NUMBERS = st.one_of(
     st.integers(-2, 40),
@@ -136,3 +136,22 @@ def test_an_alias_suggests_the_name_that_it_stands_for():
     assert suggestion("hoper", ["HyperRL-PPO-Hopper-v0"], {"Hopper": "HyperRL-PPO-Hopper-v0"}) == (
         " Did you mean 'HyperRL-PPO-Hopper-v0'?"
     )
+
+
+@pytest.mark.parametrize("value", [0, 7, np.int64(7), np.uint8(1)], ids=repr)
+def test_a_whole_number_between_two_others(value):
+    check_between("steps", value, 0, 7)
+
+
+@pytest.mark.parametrize("value", [-1, 8, 1.0, True, np.True_, "1", None, np.array([1])], ids=repr)
+def test_what_is_not_a_whole_number_between_two_others(value):
+    with pytest.raises(ValueError, match=r"^steps must be a whole number in \[0, 7\], not "):
+        check_between("steps", value, 0, 7)
+
+
+def test_one_of_several_names():
+    check_choice("decision", "epoch", ("update", "epoch"))
+    with pytest.raises(
+        ValueError, match=r"^Unknown decision 'epochs'\. Did you mean 'epoch'\? Valid decisions: up"
+    ):
+        check_choice("decision", "epochs", ("update", "epoch"))

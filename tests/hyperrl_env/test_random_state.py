@@ -7,7 +7,6 @@ import pytest
 import torch
 from stable_baselines3.common.utils import set_random_seed
 
-from hyperrl_env.inner_run import Seconds
 from hyperrl_env.numeric.random_state import RandomState
 
 
@@ -96,24 +95,3 @@ def test_an_impossible_seed_leaves_the_outside_alone(seed):
     with pytest.raises((ValueError, RuntimeError)):
         RandomState(seed)
     assert draw() == expected
-
-
-def test_durations_equal_each_other():
-    one, two = Seconds(1.0), Seconds(2.0)
-    assert one == two
-    assert not (one != two)  # noqa: SIM202 - both operators are tested
-    assert hash(one) == hash(two)
-    assert {"seconds": one, "steps": 3} == {"seconds": two, "steps": 3}
-    assert {"seconds": one, "steps": 3} != {"seconds": two, "steps": 4}
-    assert not ({"seconds": one} != {"seconds": two})  # noqa: SIM202
-
-
-def test_durations_are_floats_otherwise():
-    one = Seconds(1.0)
-    assert isinstance(one, float)
-    assert one + 1 == 2.0
-    assert one < 2.0
-    assert one == 1.0
-    assert not (one != 1.0)  # noqa: SIM202
-    assert one != 2.0
-    assert f"{one:.1f}" == "1.0"

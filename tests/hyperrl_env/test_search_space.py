@@ -12,7 +12,8 @@ from stable_baselines3.common.utils import LinearSchedule
 import hyperrl_env
 from hyperrl_env import DEFINITIONS, PRESETS, Hyperparameter, SearchSpace
 from hyperrl_env.hyperparameters import levels
-from hyperrl_env.search_space import BoundSearchSpace, get_search_space
+from hyperrl_env.presets import get_search_space
+from hyperrl_env.search_space import BoundSearchSpace
 
 MODES = ["discrete", "multi_discrete", "box"]
 DEFAULTS = {
@@ -463,7 +464,7 @@ def test_values_outside_the_domain_are_refused(name, value):
         ({"values": (True,)}, "values must be a list"),
         ({"multipliers": (1, "2")}, "multipliers must be a list"),
         ({"low": 0.0, "high": 0.2}, r"clip_range=0 is outside its domain: \(0, inf\)"),
-        ({"scale": "cubic"}, "'linear' or 'log'"),
+        ({"scale": "cubic"}, r"clip_range: Unknown scale 'cubic'\. Valid scales: linear, log\."),
     ],
     ids=str,
 )
@@ -535,7 +536,7 @@ def test_the_values_of_a_mapping_are_what_is_offered(make_env):
         ({"learning_rate": {"multiplier": [1]}}, "Unknown argument 'multiplier'. Did you mean 'multipliers'"),
         ({"learning_rate": {"name": "gamma"}}, "Unknown argument 'name'"),
         ([{"values": [1e-4]}], "mappings with a 'name'"),
-        ([1], "1 is none of them"),
+        ([1], "what is offered, not 1"),
         ({}, "at least one"),
         ({"gamma", "clip_range"}, "needs a list of hyperparameters, or a mapping"),
         (3, "needs a list of hyperparameters, or a mapping"),

@@ -352,7 +352,7 @@ def test_a_state_that_does_not_fit_leaves_everything_as_it_was(where, started, m
 @pytest.mark.parametrize("nonsense", [None, 3, {}, {"identity": 3}, []])
 def test_what_is_no_snapshot_is_refused(nonsense, make_env, tmp_path):
     env = make_env("PPO")
-    with pytest.raises(CheckpointError, match="no snapshot"):
+    with pytest.raises(CheckpointError, match="not a snapshot"):
         env.restore(nonsense)
     write_checkpoint(tmp_path / "state", nonsense)
     with pytest.raises(CheckpointError, match="no environment"):
@@ -492,7 +492,9 @@ def test_a_reset_that_fails_is_reported(backend, make_env, monkeypatch):
             other.step(other.default_action)
         with pytest.raises(InnerEnvError, match="first reset"):
             other.restore(snapshot)
-        with pytest.raises(InnerEnvError, match=r"reset failed that starts new .* seed 7: ZeroDivisionError"):
+        with pytest.raises(
+            InnerEnvError, match=r"reset that starts new .* failed .* seed 7: ZeroDivisionError"
+        ):
             env.restore(snapshot)
     for restored in (env, other):
         with pytest.raises(gym.error.ResetNeeded):
