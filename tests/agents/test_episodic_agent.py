@@ -6,7 +6,8 @@ import pytest
 
 import agents
 import hyperrl_env  # noqa: F401 - registers the ids
-from agents.episodic.agent import hyper_returns, linear_epsilon
+from agents.episodic.agent import linear_epsilon
+from agents.episodic.episode import hyper_returns
 
 
 def test_hyper_returns_sum_what_comes_after():
@@ -178,7 +179,7 @@ def test_capacity_and_interval_follow_the_family():
     [
         ({"epsilon_start": 1.5}, r"epsilon_start must be a number in \[0, 1\]"),
         ({"epsilon_fraction": 0.0}, r"epsilon_fraction must be a number in \(0, 1\]"),
-        ({"embedding": "pca"}, "one of .'vae', 'paper', 'random'."),
+        ({"embedding": "pca"}, "Unknown embedding 'pca'. Valid embeddings: vae, paper, random."),
         ({"write_interval": 0}, "write_interval must be a whole number of at least 1"),
         ({"vae_probability": 2.0}, "vae_probability must be a number in"),
         ({"vae_batch_size": 64, "vae_buffer_size": 32}, "at most vae_buffer_size"),
