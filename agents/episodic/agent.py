@@ -236,7 +236,7 @@ class EpisodicControlAgent(HyperAgent):
         if phases is None or phases >= phases_per_run > 1:
             warnings.warn(
                 f"With learning_episode_phases={phases} the first learning episode ends no sooner than the "
-                f"run of {phases_per_run} update phases, and episodic control learns only when one ends. This "
+                f"run of {phases_per_run} update phases, and episodic control learns only when one ends. The "
                 "run is random search, unless the agent remembers earlier runs. Use "
                 "learning_episode_phases=1, the paper's setting, or another small number.",
                 stacklevel=4,

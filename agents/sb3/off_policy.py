@@ -1,4 +1,4 @@
-"""DQN, SAC, TD3, DDPG ... as hyper-agents."""
+"""Off-policy algorithms (DQN, SAC, TD3, DDPG ...) as hyper-agents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agents.sb3.agent import SB3Agent
 
 
 class OffPolicyAgent(SB3Agent):
-    """Drives DQN, SAC, TD3 ...: what `OffPolicyAlgorithm.learn` does, a step at a time."""
+    """Drives DQN, SAC, TD3 ... as `OffPolicyAlgorithm.learn` does, one step at a time."""
 
     model: OffPolicyAlgorithm
 
@@ -26,10 +26,10 @@ class OffPolicyAgent(SB3Agent):
 
     def _leave_episode(self) -> None:
         super()._leave_episode()
-        # Nothing follows the last transition: no n-step return may run on into the new run.
+        # Nothing follows the last transition: no n-step return may reach into the new run.
         buffer = self._buffer
         if buffer.optimize_memory_usage:
-            # The new run's first observation replaces its next one, which nothing may then read.
+            # The new run's first observation overwrites its next one, which must not be read.
             buffer.dones[buffer.pos - 1] = True
         else:
             buffer.timeouts[buffer.pos - 1] = True

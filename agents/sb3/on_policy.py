@@ -1,4 +1,4 @@
-"""PPO, A2C ... as hyper-agents."""
+"""On-policy algorithms (PPO, A2C ...) as hyper-agents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agents.sb3.agent import SB3Agent
 
 
 class OnPolicyAgent(SB3Agent):
-    """Drives PPO, A2C ...: what `OnPolicyAlgorithm.learn` does, a step at a time."""
+    """Drives PPO, A2C ... as `OnPolicyAlgorithm.learn` does, one step at a time."""
 
     model: OnPolicyAlgorithm
 
@@ -63,7 +63,7 @@ class OnPolicyAgent(SB3Agent):
             return False
         buffer.compute_returns_and_advantage(self._value_of(next_obs), done)
         model.train()
-        # The next rollout needs nothing of this one, so no checkpoint has to hold it.
+        # The next rollout needs nothing from this one, so checkpoints need not store it.
         buffer.reset()
         return True
 
