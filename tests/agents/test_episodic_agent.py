@@ -1,5 +1,7 @@
 """Algorithm 1, with the writes to the memory checked against bookkeeping of the test's own."""
 
+import itertools
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -82,22 +84,11 @@ def test_an_episode_cut_by_a_new_run_is_not_written():
     agent = agents.make("epgt", env, seed=0, write_interval=1, embedding="random")
     written = []
     agent.memory.write = lambda key, action, value: written.append(value)
-    obs, info = env.reset(seed=0)
-    for _ in range(3):
-        action = agent.act(obs, info)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        obs = next_obs
-    assert not terminated
-    steps = []
-    obs, info = env.reset(options={"new_run": True})
-    while not steps or not steps[-1]:
-        action = agent.act(obs, info)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        obs = next_obs
-        steps.append(terminated)
-    assert len(written) == len(steps)
+    left = list(itertools.islice(agents.steps(env, agent, *env.reset(seed=0)), 3))
+    assert not left[-1].terminated
+    new_run = agents.steps(env, agent, *env.reset(options={"new_run": True}))
+    n_steps = next(i for i, step in enumerate(new_run, start=1) if step.terminated)
+    assert len(written) == n_steps
 
 
 def act_many(agent, obs, env_steps, n=200):
