@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -24,6 +24,22 @@ from agents.sb3.state import (
     load_buffer_state,
 )
 from hyperrl_env.numeric.random_state import RandomState
+
+
+class Outcome(NamedTuple):
+    """The outcome of a step, as SB3's loops get it from a vector environment with one environment.
+
+    Attributes:
+        next_obs: The hyper-state after the step, (1, D).
+        reward: The hyper-reward, (1,).
+        done: Whether the learning episode ended or was truncated, (1,).
+        infos: SB3's info, in a list of length 1.
+    """
+
+    next_obs: NDArray[np.float32]
+    reward: NDArray[np.float32]
+    done: NDArray[np.bool_]
+    infos: list[dict[str, Any]]
 
 
 class SB3Agent(HyperAgent):
@@ -117,7 +133,7 @@ class SB3Agent(HyperAgent):
                 min(info["env_steps"], self.env.total_env_steps), self.env.total_env_steps
             )
             over = self._take_in(
-                next_obs[None].copy(), np.array([reward], np.float32), np.array([done]), [step_info]
+                Outcome(next_obs[None].copy(), np.array([reward], np.float32), np.array([done]), [step_info])
             )
         if over:
             self._steps = self._episodes = 0
@@ -167,11 +183,5 @@ class SB3Agent(HyperAgent):
         """The algorithm's action for `model._last_obs`, with exploration."""
 
     @abstractmethod
-    def _take_in(
-        self,
-        next_obs: NDArray[np.float32],
-        reward: NDArray[np.float32],
-        done: NDArray[np.bool_],
-        infos: list[dict[str, Any]],
-    ) -> bool:
+    def _take_in(self, outcome: Outcome) -> bool:
         """Stores the last choice's transition; returns whether the rollout ended, so that it trained."""

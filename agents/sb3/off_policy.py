@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.utils import should_collect_more_steps
 
-from agents.sb3.agent import SB3Agent
+from agents.sb3.agent import Outcome, SB3Agent
 
 
 class OffPolicyAgent(SB3Agent):
@@ -39,14 +37,9 @@ class OffPolicyAgent(SB3Agent):
         self._choice = {"action": buffer_action}
         return action[0]
 
-    def _take_in(
-        self,
-        next_obs: NDArray[np.float32],
-        reward: NDArray[np.float32],
-        done: NDArray[np.bool_],
-        infos: list[dict[str, Any]],
-    ) -> bool:
+    def _take_in(self, outcome: Outcome) -> bool:
         model = self.model
+        next_obs, reward, done, infos = outcome
         model._store_transition(self._buffer, self._choice["action"], next_obs, reward, done, infos)
         model._on_step()
         if done[0]:

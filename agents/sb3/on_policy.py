@@ -12,7 +12,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import obs_as_tensor
 
-from agents.sb3.agent import SB3Agent
+from agents.sb3.agent import Outcome, SB3Agent
 
 
 class OnPolicyAgent(SB3Agent):
@@ -40,14 +40,9 @@ class OnPolicyAgent(SB3Agent):
             return model.policy.unscale_action(chosen)[0]
         return np.clip(chosen, model.action_space.low, model.action_space.high)[0]
 
-    def _take_in(
-        self,
-        next_obs: NDArray[np.float32],
-        reward: NDArray[np.float32],
-        done: NDArray[np.bool_],
-        infos: list[dict[str, Any]],
-    ) -> bool:
+    def _take_in(self, outcome: Outcome) -> bool:
         model, buffer, choice = self.model, self._buffer, self._choice
+        next_obs, reward, done, infos = outcome
         if infos[0]["TimeLimit.truncated"]:
             reward[0] += model.gamma * self._value_of(next_obs)[0]
         buffer.add(
