@@ -60,8 +60,9 @@ class Embedding(ABC):
 
     def standardise(self, states: Floats) -> Floats:
         """(s - mean) / spread per feature, clipped; (B, state_size) from (B, state_size)."""
-        standardised: Floats = np.clip((states - self._mean) / self._spread, -CLIP, CLIP)
-        return standardised
+        standardised: Floats = states - self._mean
+        standardised /= self._spread
+        return standardised.clip(-CLIP, CLIP, out=standardised)
 
     def keys(self, observations: Floats) -> Floats:
         """The keys phi(s), (B, key_dim), of hyper-states s, (B, state_size)."""

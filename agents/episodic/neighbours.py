@@ -56,4 +56,4 @@ class Groups:
         for row in found:
             np.minimum.reduceat(self._packed, self._starts, out=row)
             self._distances[row & LOW_HALF] = np.inf
-        return found & LOW_HALF, (found >> 32).astype(np.int32).view(np.float32)
+        return found & LOW_HALF, found.view(np.float32)[:, HIGH_HALF::2]
