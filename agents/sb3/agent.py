@@ -47,8 +47,8 @@ class SB3Agent(HyperAgent):
 
     Algorithms for discrete actions choose joint bins in every action mode of the environment;
     algorithms for continuous actions need `action_mode="box"`; algorithms for both follow the mode.
-    Schedules (exploration, learning rate) follow the budget of the inner run. The algorithm has random
-    generators of its own.
+    Schedules (exploration, learning rate) follow the budget of the inner run. The algorithm draws from its
+    own generators.
 
     If the environment is reset in the middle of a learning episode, the current rollout ends, as it does
     between two calls of `learn()`: an on-policy rollout is dropped, and the last transition in a replay

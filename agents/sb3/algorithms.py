@@ -32,7 +32,7 @@ class _Spaces(gym.Env[Observation, Any]):
 
     def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
         self.observation_space = observation_space
-        # A space has a generator of its own, which the algorithm seeds and uses.
+        # A space has its own generator, which the algorithm seeds and uses.
         self.action_space = copy.deepcopy(action_space)
 
     def reset(

@@ -1,6 +1,9 @@
 """Algorithm 1, with the writes to the memory checked against bookkeeping of the test's own."""
 
 import itertools
+import re
+from operator import attrgetter
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -8,13 +11,46 @@ import pytest
 
 import agents
 import hyperrl_env  # noqa: F401 - registers the ids
+from agents import episodic
 from agents.episodic.agent import linear_epsilon
-from agents.episodic.episode import hyper_returns
+from agents.episodic.episode import EpisodeBuffer, hyper_returns
+
+DOCS = Path(__file__).parents[2] / "docs" / "agents.md"
 
 
 def test_hyper_returns_sum_what_comes_after():
     # Two phases of two updates: G = 5 after the second update, G = -2 after the fourth.
     assert hyper_returns([0, 5, 0, -2]).tolist() == [3, 3, -2, -2]
+
+
+def test_the_buffer_keeps_states_with_the_return_of_the_rest_of_the_episode():
+    buffer = EpisodeBuffer()
+    for step, reward in enumerate([0.0, 5.0, 0.0, -2.0]):
+        if step in (1, 3):
+            buffer.keep(np.float32([step]), action=10 * step)
+        buffer.rewards.append(reward)
+    assert (buffer.steps, buffer.actions, buffer.n_steps) == ([1, 3], [10, 30], 4)
+    # 5 + 0 - 2 from the second step on, -2 from the fourth.
+    assert buffer.kept_returns().tolist() == [3, -2]
+    restored = EpisodeBuffer()
+    restored.load_state_dict(buffer.state_dict())
+    buffer.rewards.append(9.0)
+    assert restored.kept_returns().tolist() == [3, -2]
+
+
+@pytest.mark.parametrize("source", [episodic.agent.__doc__, DOCS.read_text("utf-8")], ids=["code", "docs"])
+def test_algorithm_1_names_what_exists(source):
+    """Every name in the last column of the table: of the agent, of `agents`, or of the environment."""
+    agent = agents.make("epgt", a2c_env())
+    rows = dict(re.findall(r"^\| (\d+) .*\| (.+?) *\|$", source, re.MULTILINE))
+    assert set(map(int, rows)) == {*range(1, 9), 10}
+    table = re.findall(r"^\| *\d* *\|.*\| (.+?) *\|$", source, re.MULTILINE)
+    for name in re.findall(r"`([\w.]+)`", " ".join(table)):
+        root, _, rest = name.partition(".")
+        if root in ("agents", "EpisodicMemory"):
+            assert hasattr(agents, rest or root)
+        else:
+            assert attrgetter(name)(agent) is not None
 
 
 def test_epsilon_falls_linearly_over_the_first_half():
