@@ -1,4 +1,4 @@
-"""Hyper-agents: what chooses the hyperparameters."""
+"""Hyper-agents: they choose the hyperparameters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AGENTS: Mapping[str, Callable[..., HyperAgent]] = {
 }
 
 
-# An agent's name, a class of the user's own, or a function that makes an agent.
+# An agent's name, the user's own class, or a function that makes an agent.
 Agent = str | Callable[..., HyperAgent]
 
 
@@ -35,12 +35,12 @@ def _factory(name: Agent) -> Callable[..., HyperAgent]:
             raise ValueError(unknown("agent", name, AGENTS))
         return AGENTS[name]
     if not callable(name) or (isinstance(name, type) and not issubclass(name, HyperAgent)):
-        raise ValueError(f"An agent is a name or a subclass of agents.HyperAgent, not {name!r}.")
+        raise ValueError(f"An agent must be a name or a subclass of agents.HyperAgent, not {name!r}.")
     return name
 
 
 def takes_any_keyword(name: Agent) -> bool:
-    """Whether an agent hands further keywords on, to a constructor that checks them."""
+    """Whether an agent passes further keywords on to a constructor that checks them."""
     return any(p.kind is Parameter.VAR_KEYWORD for p in signature(_factory(name)).parameters.values())
 
 
@@ -48,11 +48,11 @@ def keywords(name: Agent) -> dict[str, Any]:
     """The keywords that `make` takes for an agent, with their defaults (`Parameter.empty`: none).
 
     Raises:
-        ValueError: An unknown agent (the message lists those that exist), or what is no agent.
+        ValueError: An unknown agent (the message lists the valid ones), or something that makes no agent.
     """
     parameters = {p.name: p for p in signature(_factory(name)).parameters.values()}
     if not {"env", "seed"} <= set(parameters) and not takes_any_keyword(name):
-        raise ValueError(f"Agent {_called(name)!r} must take env and seed, as agents.HyperAgent does.")
+        raise ValueError(f"Agent {_called(name)!r} must take env and seed, like agents.HyperAgent.")
     by_name = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     return {k: p.default for k, p in parameters.items() if p.kind in by_name and k not in ("env", "seed")}
 
@@ -65,11 +65,11 @@ def make(name: Agent, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> H
             subclass of `HyperAgent`, or a function that returns one.
         env: A Hyper-RL environment, wrapped or not.
         seed: Seeds everything that the agent draws.
-        **kwargs: The agent's own keywords.
+        **kwargs: The agent's keywords.
 
     Raises:
-        ValueError: Unknown agent or keyword (the message lists those that exist), one missing, or what
-            is no agent.
+        ValueError: An unknown agent or keyword (the message lists the valid ones), a missing keyword, or
+            something that makes no agent.
 
     Example:
         >>> env = gym.make("HyperRL-A2C-CartPole-v0", total_env_steps=400)
@@ -85,7 +85,7 @@ def make(name: Agent, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> H
         raise ValueError(f"Agent {_called(name)!r} needs {', '.join(f'{k}=...' for k in missing)}.")
     agent = _factory(name)(env=env, seed=seed, **kwargs)
     if not isinstance(agent, HyperAgent):
-        raise ValueError(f"{_called(name)!r} made {agent!r}, which is no agents.HyperAgent.")
+        raise ValueError(f"{_called(name)!r} made {agent!r}, which is not an agents.HyperAgent.")
     return agent
 
 

@@ -17,9 +17,9 @@ Observation = NDArray[np.float32]
 
 
 class HyperAgent(ABC):
-    """Chooses hyper-actions and learns from what they bring.
+    """Chooses hyper-actions and learns from their outcomes.
 
-    A loop that drives it, whichever agent it is:
+    `agents.run` drives any agent. In short, its loop is:
 
         obs, info = env.reset(seed=seed)
         while not info["run_finished"]:
@@ -35,18 +35,21 @@ class HyperAgent(ABC):
         seed: Seeds the agent's own generator; it draws from no other.
 
     Attributes:
-        env: The Hyper-RL environment itself.
-        search_space: What is chosen, and how actions mean values.
+        env: The Hyper-RL environment itself, unwrapped.
+        search_space: The hyperparameters to choose, and the values that actions stand for.
         rng: The agent's generator.
 
     Raises:
         TypeError: `env` is not a Hyper-RL environment.
-        ValueError: `seed` is no whole number of at least 0.
+        ValueError: `seed` is not a whole number of at least 0.
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
         if not isinstance(env.unwrapped, HyperRLEnv):
-            raise TypeError(f"A hyper-agent needs a HyperRL-* environment, not {env.unwrapped!r}.")
+            raise TypeError(
+                f"A hyper-agent needs a HyperRL-* environment, not {env.unwrapped!r}. To train on that one, "
+                'give its id: gym.make("HyperRL-PPO-v0", env_id=...).'
+            )
         self.env = env.unwrapped
         self.search_space = self.env.search_space
         check_at_least("seed", seed, 0)
@@ -58,7 +61,7 @@ class HyperAgent(ABC):
 
         Args:
             obs: The hyper-state, float32 `(D,)`.
-            info: What `reset` or `step` returned with it.
+            info: The info that `reset` or `step` returned with it.
 
         Returns:
             An element of the environment's action space.
@@ -74,16 +77,16 @@ class HyperAgent(ABC):
         truncated: bool,
         info: Mapping[str, Any],
     ) -> None:
-        """Takes in what a step brought; agents that do not learn need not care.
+        """Learns from the outcome of a step. By default, nothing is learned.
 
         Args:
-            obs: The hyper-state in which `action` was chosen.
-            action: What `act` returned.
+            obs: The hyper-state in which `action` was chosen, float32 `(D,)`.
+            action: The hyper-action that `act` returned.
             reward: The hyper-reward.
-            next_obs: The hyper-state after the step.
+            next_obs: The hyper-state after the step, float32 `(D,)`.
             terminated: Whether the learning episode ended.
             truncated: Whether the budget cut it short.
-            info: What `step` returned.
+            info: The info that `step` returned.
         """
         return
 
@@ -96,9 +99,9 @@ class HyperAgent(ABC):
         return {"rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave.
+        """Restores a `state_dict`.
 
         Args:
-            state: The dict of an agent of the same kind and settings.
+            state: The `state_dict` of an agent of the same kind and settings.
         """
         self.rng.bit_generator.state = state["rng"]

@@ -1,4 +1,4 @@
-"""One hyper-action for the whole run: the baselines without a schedule."""
+"""One hyper-action for the whole run: a baseline without a schedule."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ class FixedAgent(HyperAgent):
     Args:
         env: See `HyperAgent`.
         seed: See `HyperAgent`; nothing is drawn.
-        action: "default" (the task's own settings), "smallest" or "largest" (of every
-            hyperparameter), a mapping of hyperparameters to values (those not named keep their
-            default), or an element of the action space.
+        action: "default" (the task's own settings), "smallest" or "largest" (value of every
+            hyperparameter), a mapping from hyperparameters to values (the others keep their defaults),
+            or an element of the action space.
 
     Raises:
-        ValueError: Another word, or values that the search space does not offer.
+        ValueError: An unknown name, or values that the search space does not offer.
         gymnasium.error.InvalidAction: An action outside the action space.
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0, *, action: Any = "default") -> None:
         super().__init__(env, seed)
         space = self.search_space
-        words = {"default": space.default_action, "smallest": space.joint_action(0)}
-        words["largest"] = space.joint_action(space.n_actions - 1)
+        named = {"default": space.default_action, "smallest": space.joint_action(0)}
+        named["largest"] = space.joint_action(space.n_actions - 1)
         if isinstance(action, str):
-            if action not in words:
-                raise ValueError(f"{unknown('fixed action', action, words)} Or give values, or an action.")
-            self.action = words[action]
+            if action not in named:
+                raise ValueError(
+                    f"{unknown('fixed action', action, named)} Values by name and actions are valid too."
+                )
+            self.action = named[action]
         elif isinstance(action, Mapping):
             for name, value in action.items():
                 check_number(f"action[{name!r}]", value)

@@ -1,4 +1,13 @@
-"""The loop in which a hyper-agent trains a run: the outer loop of the paper's Algorithm 1."""
+"""The loop in which a hyper-agent acts on a run: the outer loop of Algorithm 1 (Le et al., AAAI 2022).
+
+| line     | step                                                | here                                  |
+|----------|-----------------------------------------------------|---------------------------------------|
+| 2        | for every learning episode                          | `steps`: `env.reset`                  |
+| 4        | for every policy update i = 1 ... U                 | `steps`: a pass of its loop           |
+| 5        | a_i in s_i                                          | `agent.act`                           |
+| 6, 7, 8  | psi_i; theta; r_i (Eq. 1); G if i = U               | `env.step`                            |
+| 3, 7, 10 | D = {}; add to D; M.update(D)                       | `agent.observe`                       |
+"""
 
 from __future__ import annotations
 
@@ -17,11 +26,11 @@ class Step:
 
     Attributes:
         obs: The hyper-state in which the action was chosen, float32 `(D,)`.
-        info: What came with it.
+        info: The info that came with `obs`.
         action: The hyper-action.
         reward: The hyper-reward.
-        next_obs: The hyper-state after the step.
-        next_info: What came with it.
+        next_obs: The hyper-state after the step, float32 `(D,)`.
+        next_info: The info that came with `next_obs`.
         terminated: Whether the learning episode ended.
         truncated: Whether the budget cut it short.
     """
@@ -42,16 +51,16 @@ Callback = Callable[[Step], bool | None]
 def steps(
     env: gym.Env[Any, Any], agent: HyperAgent, obs: Observation, info: dict[str, Any]
 ) -> Iterator[Step]:
-    """Lets the agent act and learn, one hyper-step at a time, until the run is finished.
+    """Yields the hyper-steps of a run, one by one, until it is finished; the agent acts and learns.
 
     Args:
         env: A Hyper-RL environment, wrapped or not.
         agent: The hyper-agent.
-        obs: The present hyper-state, as `reset`, `step`, `restore` or `load` returned it.
-        info: What came with it.
+        obs: The current hyper-state, as `reset`, `step`, `restore` or `load` returned it.
+        info: The info that came with it.
 
     Yields:
-        Each step, once the agent has learned from it.
+        Each step, after the agent has learned from it.
     """
     while not info["run_finished"]:
         if agent.env.episode_over:
@@ -70,15 +79,15 @@ def run(
     seed: int | None = None,
     callback: Callback | None = None,
 ) -> dict[str, Any]:
-    """Trains one run to its end.
+    """Trains one run to its end: the outer loop of Algorithm 1.
 
     Args:
-        env: A Hyper-RL environment, wrapped or not. Afterwards `env.unwrapped.learner.model` is the trained
-            Stable-Baselines3 model.
+        env: A Hyper-RL environment, wrapped or not. Afterwards, `env.unwrapped.learner.model` is the
+            trained Stable-Baselines3 model.
         agent: The hyper-agent.
-        seed: Seeds a new run. None: `env.reset()` decides, which continues a run that stands between two
-            learning episodes, and otherwise starts a new one.
-        callback: Called after every hyper-step; when it returns False, the loop ends there.
+        seed: Starts a new run with this seed. None: `env.reset()` continues a run that is between two
+            learning episodes; otherwise it starts a new one.
+        callback: Called with every hyper-step. If it returns False, the loop stops.
 
     Returns:
         The info of the last step.

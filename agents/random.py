@@ -12,7 +12,7 @@ from agents.base import HyperAgent, Observation
 
 
 class RandomAgent(HyperAgent):
-    """Draws every hyper-action uniformly: joint bins, or points of the "box"."""
+    """Draws every hyper-action uniformly from the joint bins or, with `action_mode="box"`, from the box."""
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """See `HyperAgent.act`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -292,6 +293,8 @@ class BoundSearchSpace(SearchSpace):
 
     def joint_action(self, index: int | np.integer[Any]) -> Any:
         """The action, in this action mode, of the joint choice with this number in [0, n_actions)."""
+        if self.action_mode == "discrete":
+            return np.int64(operator.index(index))
         return self._action([int(i) for i in np.unravel_index(index, self._shape)])
 
     def joint_index(self, action: Any) -> int:
@@ -300,6 +303,9 @@ class BoundSearchSpace(SearchSpace):
         Raises:
             InvalidAction: The action is not in `action_space`.
         """
+        if self.action_mode == "discrete":
+            self._check(action)
+            return int(action)
         chosen = self._chosen(action)
         nearest = [
             int(np.argmin([abs(c.coordinate(bin_) - c.coordinate(choice)) for bin_ in c.bins]))

@@ -1,7 +1,7 @@
 """Memory keys: embeddings phi of the hyper-state.
 
-A VAE learns online, by reconstructing standardised hyper-states, and in the paper the projection C
-(Eq. 2) with it (Le et al., AAAI 2022, "Learning to represent hyper-state and memory key").
+A VAE learns online to reconstruct standardised hyper-states; the paper trains the projection C (Eq. 2)
+with it (Le et al., AAAI 2022, "Learning to represent hyper-state and memory key").
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,24 +19,29 @@ from torch import Tensor
 
 from agents.episodic.vae import VAE
 from hyperrl_env import HyperRLEnv
+from hyperrl_env.checks import unknown
 from hyperrl_env.hyper_state import HyperStateProjector
 from hyperrl_env.numeric.arrays import Floats
 from hyperrl_env.numeric.random_state import RandomState
 
-# Standardised features are clipped here, as VecNormalize does: a feature that has hardly moved yet
-# has a spread near 0, and its first move would otherwise drown all others.
+# Standardised features are clipped, as VecNormalize does: a feature that has hardly moved yet has a
+# spread near 0, and its first move would otherwise drown all others.
 CLIP = 10.0
+
+EmbeddingName = Literal["vae", "paper", "random"]
+# Width of the VAE: the narrowest whose keys separate near values as well as the paper's (`benchmarks/`).
+_WIDTH = 64
 
 
 class Embedding(ABC):
     """Standardises hyper-states and maps them to keys.
 
-    Weights are about 1e-1 and gradients about 1e-3; without standardisation distances between
-    keys would not see the gradients.
+    Weights are about 1e-1 and gradients about 1e-3: without standardisation, distances between keys
+    would ignore the gradients.
 
     Args:
-        state_size: D, the hyper-state's length.
-        key_dim: The key's length.
+        state_size: Length of a hyper-state.
+        key_dim: Length of a key.
     """
 
     def __init__(self, state_size: int, key_dim: int) -> None:
@@ -45,7 +50,7 @@ class Embedding(ABC):
         self._set_scale()
 
     def update_statistics(self, observations: Floats) -> None:
-        """Takes hyper-states (B, D) into the running mean and spread."""
+        """Updates the running mean and spread with hyper-states (B, state_size)."""
         self._statistics.update(observations)
         self._set_scale()
 
@@ -54,21 +59,25 @@ class Embedding(ABC):
         self._spread = np.sqrt(self._statistics.var + 1e-8).astype(np.float32)
 
     def standardise(self, states: Floats) -> Floats:
-        """Zero mean and unit spread per feature, clipped; (..., D) to (..., D)."""
-        standardised: Floats = np.clip((states - self._mean) / self._spread, -CLIP, CLIP)
-        return standardised
+        """(s - mean) / spread per feature, clipped; (B, state_size) from (B, state_size)."""
+        standardised: Floats = states - self._mean
+        standardised /= self._spread
+        return standardised.clip(-CLIP, CLIP, out=standardised)
 
     def keys(self, observations: Floats) -> Floats:
-        """Keys (B, key_dim) of hyper-states (B, D)."""
+        """The keys phi(s), (B, key_dim), of hyper-states s, (B, state_size)."""
         return self._embed(self.standardise(observations))
 
     def hyper_state(self, env: HyperRLEnv, obs: Floats) -> Floats:
-        """The hyper-state (D,) that keys are made of: the environment's observation."""
+        """The hyper-state s, (state_size,), that phi embeds: the environment's observation."""
         return obs
+
+    def remember(self, env: HyperRLEnv, state: Floats) -> None:  # noqa: B027 - learning is optional
+        """Keeps the environment's present hyper-state, (state_size,), to train on, if phi learns."""
 
     @abstractmethod
     def _embed(self, standardised: Floats) -> Floats:
-        """Maps standardised hyper-states (B, D) to keys (B, key_dim)."""
+        """Maps standardised hyper-states (B, state_size) to keys (B, key_dim)."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that keys depend on."""
@@ -76,14 +85,20 @@ class Embedding(ABC):
         return {"mean": s.mean.copy(), "var": s.var.copy(), "count": float(s.count)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave."""
+        """Restores a `state_dict`."""
         s = self._statistics
         s.mean, s.var, s.count = state["mean"].copy(), state["var"].copy(), state["count"]
         self._set_scale()
 
 
 class RandomEmbedding(Embedding):
-    """A fixed random linear map, which keeps distances in expectation."""
+    """A fixed random linear map, which preserves distances in expectation.
+
+    Args:
+        state_size: See `Embedding`.
+        key_dim: See `Embedding`.
+        seed: Seeds the map.
+    """
 
     def __init__(self, state_size: int, key_dim: int, *, seed: int) -> None:
         super().__init__(state_size, key_dim)
@@ -96,17 +111,17 @@ class RandomEmbedding(Embedding):
 
 
 class VAEEmbedding(Embedding):
-    """The posterior mean of a VAE that is trained on hyper-states while the run goes on.
+    """The posterior mean of a VAE that is trained on hyper-states during the run.
 
     Args:
-        state_size: D, the hyper-state's length.
+        state_size: See `Embedding`.
         key_dim: The latent dimension.
-        hidden: Width of the encoder's hidden layer and of the decoder's.
+        hidden: Width of the encoder's and the decoder's hidden layer.
         learning_rate: Adam's.
         batch_size: Hyper-states per training step.
-        buffer_size: How many of the latest hyper-states are kept to train on.
+        buffer_size: Number of the latest hyper-states that are kept to train on.
         seed: Seeds weights, batches and noise.
-        also: Parameters that are trained with the VAE.
+        also: Further parameters to train with the VAE.
     """
 
     def __init__(
@@ -127,23 +142,23 @@ class VAEEmbedding(Embedding):
             self.vae = VAE(state_size, key_dim, hidden)
         self._generator = torch.Generator().manual_seed(seed)
         self._optimizer = torch.optim.Adam([*self.vae.parameters(), *also], lr=learning_rate, fused=True)
-        self._buffer: deque[Any] = deque(maxlen=int(buffer_size))
+        self._training_set: deque[Any] = deque(maxlen=int(buffer_size))
 
     def remember(self, env: HyperRLEnv, state: Floats) -> None:
-        """Keeps the environment's present hyper-state (D,) to train on."""
-        self._buffer.append(state.copy())
+        """See `Embedding.remember`."""
+        self._training_set.append(state.copy())
 
     def train_step(self) -> float | None:
-        """One Adam step on a batch of remembered hyper-states.
+        """Takes one Adam step on a batch of the hyper-states kept.
 
         Returns:
-            The mean squared reconstruction error per standardised feature before the step; None
-            where fewer than `batch_size` hyper-states are remembered.
+            The mean squared reconstruction error per standardised feature before the step; None if
+            fewer than `batch_size` hyper-states are kept.
         """
-        if len(self._buffer) < self.batch_size:
+        if len(self._training_set) < self.batch_size:
             return None
-        chosen = torch.randperm(len(self._buffer), generator=self._generator)[: self.batch_size]
-        batch = [self._buffer[int(i)] for i in chosen]
+        chosen = torch.randperm(len(self._training_set), generator=self._generator)[: self.batch_size]
+        batch = [self._training_set[int(i)] for i in chosen]
         x = self.standardise(self._states(batch))
         noise = torch.randn((len(x), self.key_dim), generator=self._generator).numpy()
         reconstruction, derivatives = self.vae.write_gradient(x, noise)
@@ -152,43 +167,43 @@ class VAEEmbedding(Embedding):
         return float(np.square(x - reconstruction).mean())
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that keys and further training depend on; a copy."""
+        """Everything that keys and further training depend on, copied."""
         return {
             **super().state_dict(),
             # Torch hands out the live tensors, which further training writes to.
             "vae": copy.deepcopy(self.vae.state_dict()),
             "optimizer": copy.deepcopy(self._optimizer.state_dict()),
             "generator": self._generator.get_state(),
-            "buffer": list(self._buffer),
+            "training_set": list(self._training_set),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues from what `state_dict` gave."""
+        """Restores a `state_dict`."""
         super().load_state_dict(state)
         self.vae.load_state_dict(state["vae"])
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self._generator.set_state(state["generator"])
-        self._buffer.clear()
-        self._buffer.extend(state["buffer"])
+        self._training_set.clear()
+        self._training_set.extend(state["training_set"])
 
     def _embed(self, standardised: Floats) -> Floats:
         return self.vae.means(standardised)
 
     def _states(self, batch: Sequence[Any]) -> Floats:
-        """The remembered hyper-states (B, D), not standardised."""
+        """The hyper-states of a batch, (B, state_size), not standardised."""
         return np.stack(batch)
 
     def _write_further_gradients(self, batch: Sequence[Any], derivatives: Floats) -> None:
-        """Hands on the loss's derivatives with respect to the encoder's hyper-states, (B, D)."""
+        """Continues the gradient from the encoder's hyper-states; derivatives (B, state_size)."""
 
 
 class ProjectionEmbedding(VAEEmbedding):
-    """The paper's: the projection C of Eq. 2 is trained together with the VAE.
+    """The paper's embedding: a VAE that is trained together with the projection C of Eq. 2.
 
     Args:
-        projector: Its C is trained; a copy of the environment's, whose observations must not depend on
-            what an agent has learned.
-        key_dim: The latent dimension.
+        projector: The projection C to train. Give a copy of the environment's: observations must not
+            depend on what an agent has learned.
+        key_dim: See `VAEEmbedding`.
         **vae: Further arguments of `VAEEmbedding`.
     """
 
@@ -197,19 +212,19 @@ class ProjectionEmbedding(VAEEmbedding):
         self.projector = projector
 
     def hyper_state(self, env: HyperRLEnv, obs: Floats) -> Floats:
-        """The hyper-state (D,) that keys are made of: that of the environment, through the trained C."""
+        """The hyper-state s, (state_size,), that phi embeds: Eq. 2 with the trained C."""
         return env.hyper_state(self.projector)
 
     def remember(self, env: HyperRLEnv, state: Floats) -> None:
         """Keeps the raw tensors behind the environment's present hyper-state to train on."""
-        self._buffer.append({"matrices": env.hyper_state_tensors(), "position": float(state[-1])})
+        self._training_set.append({"matrices": env.hyper_state_tensors(), "position": float(state[-1])})
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that keys and further training depend on, C included; a copy."""
+        """Everything that keys and further training depend on, C included, copied."""
         return {**super().state_dict(), "projector": copy.deepcopy(self.projector.state_dict())}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues from what `state_dict` gave, C included."""
+        """Restores a `state_dict`, C included."""
         super().load_state_dict(state)
         self.projector.load_state_dict(state["projector"])
 
@@ -222,6 +237,39 @@ class ProjectionEmbedding(VAEEmbedding):
         )
 
     def _write_further_gradients(self, batch: Sequence[Any], derivatives: Floats) -> None:
-        # C is to serve the code, not to make itself easy to reconstruct: it learns through the
-        # encoder's input alone.
+        # C must serve the key, not make itself easy to reconstruct: it learns through the encoder's
+        # input alone.
         self.projector.write_gradient([[m.numpy() for m in item["matrices"]] for item in batch], derivatives)
+
+
+def make_embedding(
+    name: EmbeddingName,
+    projector: HyperStateProjector,
+    key_dim: int,
+    *,
+    seed: int,
+    hidden: int | None = None,
+    **vae: Any,
+) -> Embedding:
+    """The embedding phi with this name.
+
+    Args:
+        name: "vae", "paper" or "random".
+        projector: The environment's, which is copied if its C is trained.
+        key_dim: Length of a key.
+        seed: Seeds the embedding.
+        hidden: Width of the VAE. Default: 64; for "paper" a quarter of the hyper-state's length.
+        **vae: Further arguments of `VAEEmbedding`.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    state_size = projector.state_size
+    if name == "random":
+        return RandomEmbedding(state_size, key_dim, seed=seed)
+    if name == "vae":
+        return VAEEmbedding(state_size, key_dim, seed=seed, hidden=hidden or _WIDTH, **vae)
+    if name == "paper":
+        width = hidden or max(state_size // 4, 1)
+        return ProjectionEmbedding(copy.deepcopy(projector), key_dim, seed=seed, hidden=width, **vae)
+    raise ValueError(unknown("embedding", name, get_args(EmbeddingName)))

@@ -1,6 +1,7 @@
-"""The episodic memory of "Episodic Policy Gradient Training" (Le et al. 2022), Eq. 3 and Eq. 4.
+"""The episodic memory M of "Episodic Policy Gradient Training" (Le et al. 2022), Eq. 3 and Eq. 4.
 
-In its symbols: `key` is phi(s), `action` a, `value` G, `k_read` and `k_write` |N(i)|, `capacity` N_mem.
+In the paper's symbols: `key` is phi(s), (key_dim,); `action` a; `value` M[phi(s), a], written with the
+hyper-return G; `k_read` and `k_write` are |N(i)|; `capacity` is N_mem.
 """
 
 from __future__ import annotations
@@ -22,12 +23,19 @@ KEY_LIMIT = 1e15  # squared distances between larger keys could overflow float32
 
 
 def similarity(squared_distances: Float32s, delta: float = 1e-3) -> Float64s:
-    """Sim(i, k) = 1 / (||phi(s_i) - phi(s_k)||^2 + delta), the kernel of Pritzel et al. 2017, Eq. 5."""
+    """Sim(i, k) = 1 / (||phi(s_i) - phi(s_k)||^2 + delta), elementwise (Pritzel et al. 2017, Eq. 5)."""
     return 1.0 / (squared_distances.astype(np.float64) + delta)
 
 
 def weighted_mean(values: Float64s, similarities: Float64s) -> Float64s:
-    """Eq. 3: sum_k Sim_k M_k / sum_k Sim_k over the neighbours k, axis 0.
+    """Eq. 3: Q = sum_k Sim_k M_k / sum_k Sim_k over the neighbours k.
+
+    Args:
+        values: M_k, shape (neighbours, ...).
+        similarities: Sim_k, of the same shape.
+
+    Returns:
+        Q, shape (...).
 
     Example:
         >>> float(weighted_mean(np.array([0.0, 4.0]), np.array([1.0, 3.0])))
@@ -38,7 +46,16 @@ def weighted_mean(values: Float64s, similarities: Float64s) -> Float64s:
 
 
 def moved_towards(values: Float64s, similarities: Float64s, target: float, beta: float) -> Float64s:
-    """Eq. 4: M_k + beta (G - M_k) Sim_k / sum_k Sim_k for every neighbour k, with G the target.
+    """Eq. 4: M_k <- M_k + beta (G - M_k) Sim_k / sum_k Sim_k for every neighbour k.
+
+    Args:
+        values: M_k, shape (neighbours,).
+        similarities: Sim_k, of the same shape.
+        target: G, the hyper-return.
+        beta: The writing rate.
+
+    Returns:
+        The new M_k, shape (neighbours,).
 
     Example:
         >>> moved_towards(np.array([0.0, 4.0]), np.array([1.0, 3.0]), target=8.0, beta=0.5).tolist()
@@ -49,13 +66,13 @@ def moved_towards(values: Float64s, similarities: Float64s, target: float, beta:
 
 
 class _ByAction(NamedTuple):
-    """The tuples of a memory by action, then by age, as a read goes through them.
+    """The tuples of a memory, sorted by action, then by age: what a read searches.
 
     Attributes:
-        actions: Those that have tuples, (groups,).
-        slots: Where the tuples are in the memory, (n,).
-        keys: Theirs, side by side, (n, width).
-        groups: Which of them belong to one action.
+        actions: The actions that have tuples, (groups,).
+        slots: The slot of every tuple in the memory, (n,).
+        keys: The keys of the tuples, (n, width).
+        groups: The tuples of each action.
     """
 
     actions: Indices
@@ -65,21 +82,21 @@ class _ByAction(NamedTuple):
 
 
 class EpisodicMemory:
-    """A non-parametric memory of tuples (key, action, value) that answers with averages over nearest keys.
+    """A non-parametric memory of tuples (key, action, value); a read averages over the nearest keys.
 
-    A full memory drops its earliest added tuple for a new one, whatever has been written onto it since. Of
-    equally near keys the earlier added is the nearer. Keys are held as float32, values as float64.
+    To add a tuple, a full memory drops the one added earliest, however recently it was updated. Of equally
+    near keys, the one added earlier counts as nearer. Keys are stored as float32, values as float64.
 
     Args:
         key_dim: Length of a key.
         n_actions: Number of actions; an action is an integer in [0, n_actions).
-        capacity: Most tuples held.
-        k_read: Neighbours that a read averages over.
+        capacity: The largest number of tuples.
+        k_read: Neighbours per action that a read averages over.
         k_write: Neighbours that a write moves.
         beta: Writing rate in (0, 1].
-        rule: `"average"` (Eq. 4), or `"max"` (Blundell et al. 2016: the best value at exactly this key is
-            kept and no neighbour moves).
-        delta: Of the kernel, > 0: the squared distance below which keys count as one.
+        rule: `"average"` (Eq. 4), or `"max"` (Blundell et al. 2016: keeps the best value at exactly this key
+            and moves no neighbour).
+        delta: The kernel's delta > 0. Keys at a squared distance well below it count as equal.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -144,14 +161,14 @@ class EpisodicMemory:
         return self._values[self._slots_by_age()]
 
     def read(self, key: ArrayLike) -> Float64s:
-        """Estimates what every action is worth at a key (Eq. 3).
+        """Estimates the value Q of every action at a key (Eq. 3).
 
         Args:
             key: Finite, shape (key_dim,).
 
         Returns:
-            Q, shape (n_actions,): an average over the `k_read` nearest keys stored with each action (all,
-            where these are fewer); NaN for an action that has none.
+            Q, shape (n_actions,): for each action the average over the `k_read` nearest keys stored with it
+            (all of them if there are fewer); NaN for an action without a key.
 
         Raises:
             ValueError: The key has another shape or is not finite.
@@ -169,10 +186,10 @@ class EpisodicMemory:
         return q
 
     def write(self, key: ArrayLike, action: int | np.integer[Any], value: float) -> None:
-        """Records what an action earned at a key; the values of other actions stay as they are.
+        """Records what an action earned at a key; the values of other actions do not change.
 
         Rule `"average"` moves the values of the `k_write` nearest keys stored with the action (Eq. 4). Then
-        both rules add the tuple where exactly this key is not yet stored with the action.
+        both rules add the tuple if exactly this key is not yet stored with the action.
 
         Args:
             key: Finite, shape (key_dim,).
@@ -180,7 +197,7 @@ class EpisodicMemory:
             value: The hyper-return, finite.
 
         Raises:
-            ValueError: The key, the action or the value is not as above.
+            ValueError: An argument is not as described; nothing is written.
         """
         padded = self._padded(key)
         action = _integer("action", action, 0, self.n_actions - 1)
@@ -199,11 +216,11 @@ class EpisodicMemory:
         return {**self._settings(), "keys": self.keys, "actions": self.actions, "values": self.values}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Replaces the content by the `state_dict` of a memory with the same settings.
+        """Replaces the content with the `state_dict` of a memory with the same settings.
 
         Raises:
-            ValueError: The state is incomplete, of other settings, or holds what no memory can hold. Nothing
-                is replaced then.
+            ValueError: The state is incomplete, has other settings, or is not the content of any memory.
+                Nothing is replaced.
         """
         if missing := [name for name in self.state_dict() if name not in state]:
             raise ValueError(f"the state lacks {', '.join(missing)}")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Float32s = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
-LOW_HALF = np.uint64(2**32 - 1)
+LOW_HALF = 2**32 - 1
 # Which of the two float32s in the memory of a 64-bit integer holds its upper bits.
 HIGH_HALF = 1 if sys.byteorder == "little" else 0
 
@@ -25,10 +25,10 @@ def squared_distances(key: Float32s, keys: Float32s) -> Float32s:
 
 
 class Groups:
-    """Members of groups, each group side by side, of which the nearest are looked for again and again.
+    """Members of groups, each group side by side; finds the nearest of every group, again and again.
 
     Args:
-        starts: Where each group begins among the members, shape (groups,), increasing from 0.
+        starts: The position of each group's first member, shape (groups,), increasing from 0.
         n: Number of members.
     """
 
@@ -37,7 +37,7 @@ class Groups:
         # One integer holds a distance above its member's position, so that a minimum is the nearest and, of
         # a tie, the earlier member: the bits of floats that are not negative sort as the floats do. Only
         # the distances change from one search to the next.
-        self._packed = np.arange(n, dtype=np.uint64)
+        self._packed = np.arange(n, dtype=np.int64)
         self._distances = self._packed.view(np.float32)[HIGH_HALF::2]
 
     def nearest(self, distances: Float32s, k: int) -> tuple[Indices, Float32s]:
@@ -48,14 +48,12 @@ class Groups:
             k: Members to find per group.
 
         Returns:
-            Positions among the members and the distances there, both (min(k, n), groups). In a group of
-            fewer members, one of them stands in for those that lack, at distance infinity.
+            Positions among the members and the distances there, both (min(k, n), groups). A group of fewer
+            members repeats one of them, at distance infinity.
         """
         self._distances[:] = distances
-        found = np.empty((min(k, len(distances)), len(self._starts)), dtype=np.uint64)
+        found = np.empty((min(k, len(distances)), len(self._starts)), dtype=np.int64)
         for row in found:
             np.minimum.reduceat(self._packed, self._starts, out=row)
             self._distances[row & LOW_HALF] = np.inf
-        halves = found.view(np.uint32)
-        positions, bits = halves[:, 1 - HIGH_HALF :: 2], halves[:, HIGH_HALF::2]
-        return positions.astype(np.intp), np.ascontiguousarray(bits).view(np.float32)
+        return found & LOW_HALF, found.view(np.float32)[:, HIGH_HALF::2]

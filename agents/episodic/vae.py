@@ -1,7 +1,7 @@
 """A variational autoencoder (Kingma and Welling, "Auto-Encoding Variational Bayes", 2014).
 
-The likelihood is a Gaussian of unit variance, the prior a standard normal distribution. A few samples meet
-layers of millions of weights at a time, so the gradient is written out in NumPy.
+The likelihood is a Gaussian with unit variance, the prior a standard normal distribution. Batches are small
+and layers have up to millions of weights, so the gradient is written out in NumPy.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from hyperrl_env.numeric.layers import Layer, backward, forward
 
 
 class VAE(nn.Module):
-    """Encoder D -> hidden -> 2K (mean and log-variance of the posterior), decoder mirrored, tanh between.
+    """Encoder state_size -> hidden -> 2 latent_dim, decoder latent_dim -> hidden -> state_size; tanh between.
+
+    The encoder returns the posterior's mean and log-variance, side by side.
 
     Args:
-        state_size: D.
-        latent_dim: K.
-        hidden: Width of the hidden layer.
+        state_size: Length of x.
+        latent_dim: Length of z.
+        hidden: Width of the hidden layers.
 
     Attributes:
         encoder: The layers from x to the posterior's mean and log-variance.
@@ -35,11 +37,11 @@ class VAE(nn.Module):
         )
         self.decoder = nn.Sequential(nn.Linear(latent_dim, hidden), nn.Tanh(), nn.Linear(hidden, state_size))
         self._arrays = SharedArrays(self.parameters())
-        # Kept: memory that comes in new pages costs more than what is computed in it.
+        # Kept: new pages of memory would cost more than what is computed in them.
         self._gradients = [np.empty(tuple(p.shape), np.float32) for p in self.parameters()]
 
     def means(self, x: Floats) -> Floats:
-        """The means (B, K) of the posteriors of x, (B, D)."""
+        """The means of the posteriors q(z | x), (B, latent_dim), of x, (B, state_size)."""
         w1, b1, w2, b2, *_ = self._arrays()
         means: Floats = np.tanh(x @ w1.T + b1) @ w2[: self.latent_dim].T + b2[:, : self.latent_dim]
         return means
@@ -47,15 +49,15 @@ class VAE(nn.Module):
     def write_gradient(self, x: Floats, noise: Floats) -> tuple[Floats, Floats]:
         """Writes the gradient of -ELBO into the parameters' `grad`.
 
-        -ELBO = 1/2 |x - x'|^2 + KL(q(z | x) || N(0, 1)) up to a constant, the mean over x.
+        -ELBO = 1/2 |x - x'|^2 + KL(q(z | x) || N(0, 1)) up to a constant, averaged over the batch.
 
         Args:
-            x: Inputs, (B, D).
-            noise: What the posteriors are sampled with, z = mean + noise * spread; (B, K).
+            x: Inputs, (B, state_size).
+            noise: Standard normal noise, (B, latent_dim): z = mean + noise * spread.
 
         Returns:
             The reconstructions x', and the derivatives with respect to x as the encoder's input alone, not
-            as what is to be reconstructed; (B, D) each.
+            as the target of the reconstruction; (B, state_size) each.
         """
         encoder, decoder = self._layers()
         encoded = forward(encoder, x)

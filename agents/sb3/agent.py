@@ -1,11 +1,11 @@
-"""The driver of an SB3 algorithm: what its `learn()` does, a step at a time."""
+"""Drives an SB3 algorithm as its `learn()` does, one step at a time."""
 
 from __future__ import annotations
 
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -26,17 +26,33 @@ from agents.sb3.state import (
 from hyperrl_env.numeric.random_state import RandomState
 
 
+class Outcome(NamedTuple):
+    """The outcome of a step, as SB3's loops get it from a vector environment with one environment.
+
+    Attributes:
+        next_obs: The hyper-state after the step, (1, D).
+        reward: The hyper-reward, (1,).
+        done: Whether the learning episode ended or was truncated, (1,).
+        infos: SB3's info, in a list of length 1.
+    """
+
+    next_obs: NDArray[np.float32]
+    reward: NDArray[np.float32]
+    done: NDArray[np.bool_]
+    infos: list[dict[str, Any]]
+
+
 class SB3Agent(HyperAgent):
-    """Drives an SB3 algorithm step by step, to the bit as its own `learn()` would.
+    """Drives an SB3 algorithm step by step, with the same results, to the bit, as its own `learn()`.
 
     Algorithms for discrete actions choose joint bins in every action mode of the environment;
-    those for continuous actions need `action_mode="box"`; those for both follow the mode. Schedules
-    (exploration, learning rate) follow the inner run's budget. The algorithm draws from generators
-    of its own.
+    algorithms for continuous actions need `action_mode="box"`; algorithms for both follow the mode.
+    Schedules (exploration, learning rate) follow the budget of the inner run. The algorithm draws from its
+    own generators.
 
-    Where the environment is reset in the middle of a learning episode, the rollout at hand ends
-    there, as it does between two calls of `learn()`: an on-policy rollout is dropped, the last
-    transition in a replay buffer counts as truncated.
+    If the environment is reset in the middle of a learning episode, the current rollout ends, as it does
+    between two calls of `learn()`: an on-policy rollout is dropped, and the last transition in a replay
+    buffer counts as truncated.
 
     Args:
         env: See `HyperAgent`.
@@ -48,8 +64,8 @@ class SB3Agent(HyperAgent):
         model: The SB3 algorithm object.
 
     Raises:
-        ValueError: An argument that is unknown or that the driver could not honour, or an algorithm
-            that cannot act in the action space.
+        ValueError: An argument that is unknown or has no effect on a hyper-agent, or an algorithm that
+            cannot act in the action space.
     """
 
     def __init__(
@@ -67,13 +83,13 @@ class SB3Agent(HyperAgent):
                 algorithm, self.env.observation_space, action_space, seed, algorithm_kwargs
             )
             check_buffer(type(self._buffer))
-            # An upper bound is all that this call needs: the driver reports the progress itself.
+            # This call needs only an upper bound: `observe` reports the progress.
             self.model._setup_learn(self.env.total_env_steps)
         self._joint = not isinstance(action_space, spaces.Box)
-        # Of the rollout at hand: what `collect_rollouts` counts.
+        # Of the current rollout: what `collect_rollouts` counts.
         self._steps = self._episodes = 0
         self._episode_over = True
-        # What `observe` stores with the transition of the last choice.
+        # What `observe` stores with the last choice's transition.
         self._choice: dict[str, Any] = {}
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
@@ -83,7 +99,7 @@ class SB3Agent(HyperAgent):
             if not (self._episode_over or np.array_equal(model._last_obs, obs[None])):  # type: ignore[arg-type]
                 self._leave_episode()
             model._last_obs = obs[None].copy()
-            # At every step: a restored policy may be in the middle of a rollout.
+            # At every step, because a restored policy may be in the middle of a rollout.
             model.policy.set_training_mode(False)
             if self._steps == 0:
                 self._resample_noise()
@@ -112,18 +128,18 @@ class SB3Agent(HyperAgent):
         self._episodes += done
         self._episode_over = done
         with self._random_state.swapped_in():
-            # The last phases may exceed the budget, and a schedule ends at 0.
+            # The last phase may exceed the budget, and a schedule ends at 0.
             self.model._update_current_progress_remaining(
                 min(info["env_steps"], self.env.total_env_steps), self.env.total_env_steps
             )
             over = self._take_in(
-                next_obs[None].copy(), np.array([reward], np.float32), np.array([done]), [step_info]
+                Outcome(next_obs[None].copy(), np.array([reward], np.float32), np.array([done]), [step_info])
             )
         if over:
             self._steps = self._episodes = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """See `HyperAgent.state_dict`; with everything that training changes in the algorithm."""
+        """See `HyperAgent.state_dict`. It includes everything that training changes in the algorithm."""
         return {
             **super().state_dict(),
             "random_state": self._random_state.state_dict(),
@@ -146,12 +162,12 @@ class SB3Agent(HyperAgent):
         self._choice = copy.deepcopy(state["choice"])
 
     def _resample_noise(self) -> None:
-        """Draws gSDE's exploration matrices anew."""
+        """Draws new exploration matrices for gSDE."""
         if self.model.use_sde:
             self.model.policy.reset_noise()  # type: ignore[operator]
 
     def _leave_episode(self) -> None:
-        """A new run began in the middle of an episode: as `learn()` begins on another environment."""
+        """Starts as `learn()` does on another environment: a new run began in the middle of an episode."""
         self._steps = self._episodes = 0
         self.model._last_episode_starts = np.ones(1, dtype=bool)
         if self.model.action_noise is not None:
@@ -160,18 +176,12 @@ class SB3Agent(HyperAgent):
     @property
     @abstractmethod
     def _buffer(self) -> BaseBuffer:
-        """Where the algorithm keeps its transitions."""
+        """The algorithm's buffer of transitions."""
 
     @abstractmethod
     def _choose(self) -> Any:
-        """The algorithm's action for `model._last_obs`, exploring."""
+        """The algorithm's action for `model._last_obs`, with exploration."""
 
     @abstractmethod
-    def _take_in(
-        self,
-        next_obs: NDArray[np.float32],
-        reward: NDArray[np.float32],
-        done: NDArray[np.bool_],
-        infos: list[dict[str, Any]],
-    ) -> bool:
-        """Stores the transition of the last choice; whether that ended the rollout, and so trained."""
+    def _take_in(self, outcome: Outcome) -> bool:
+        """Stores the last choice's transition; returns whether the rollout ended, so that it trained."""

@@ -1,4 +1,4 @@
-"""SB3 algorithms for a hyper-agent: finding one, refusing what cannot be driven, making it."""
+"""SB3 algorithms for a hyper-agent: by name, checked, and made."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from agents.sb3.state import check_action_noise, check_buffer
 from hyperrl_env.checks import unknown
 from hyperrl_env.search_space import BoundSearchSpace
 
-# Their algorithms override `learn` only to give their logs a name.
+# Algorithms of these packages override `learn` only to name their logs.
 _PLAIN_LEARN = ("stable_baselines3", "sb3_contrib")
-# The driver writes no logs, so these would be ignored.
+# A hyper-agent writes no logs, so these would be ignored.
 _LOGGING = ("stats_window_size", "tensorboard_log", "verbose")
 
 
 class _Spaces(gym.Env[Observation, Any]):
-    """Shows an SB3 algorithm the spaces; the agent's driver does the stepping."""
+    """Shows an SB3 algorithm the spaces; `SB3Agent` does the stepping."""
 
     def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
         self.observation_space = observation_space
-        # A space draws from a generator of its own, which the algorithm seeds and uses.
+        # A space has its own generator, which the algorithm seeds and uses.
         self.action_space = copy.deepcopy(action_space)
 
     def reset(
@@ -46,8 +46,8 @@ def sb3_class(algorithm: str | type[BaseAlgorithm]) -> type[BaseAlgorithm]:
     """An SB3 algorithm by its name in `stable_baselines3`, or the class itself.
 
     Raises:
-        ValueError: An unknown name (the message lists the valid ones), or a class that collects
-            its data in a way of its own.
+        ValueError: An unknown name (the message lists the valid ones), or a class that collects data
+            in its own way.
     """
     known = {
         name: cls
@@ -56,36 +56,36 @@ def sb3_class(algorithm: str | type[BaseAlgorithm]) -> type[BaseAlgorithm]:
     }
     if isinstance(algorithm, str):
         if algorithm not in known:
-            raise ValueError(f"{unknown('SB3 algorithm', algorithm, sorted(known))} Or give a class.")
+            raise ValueError(f"{unknown('SB3 algorithm', algorithm, sorted(known))} Classes are valid too.")
         return known[algorithm]
     if not (isinstance(algorithm, type) and issubclass(algorithm, OnPolicyAlgorithm | OffPolicyAlgorithm)):
         raise ValueError(
-            f"{algorithm!r} is not an SB3 algorithm: give one of {sorted(known)}, or a subclass of "
-            "OnPolicyAlgorithm or OffPolicyAlgorithm."
+            f"{algorithm!r} is not an SB3 algorithm. Valid algorithms: {', '.join(sorted(known))}, and "
+            "subclasses of SB3's OnPolicyAlgorithm and OffPolicyAlgorithm."
         )
     for method, packages in {"collect_rollouts": ("stable_baselines3",), "learn": _PLAIN_LEARN}.items():
         owner = next(cls for cls in algorithm.__mro__ if method in vars(cls))
         if owner.__module__.partition(".")[0] not in packages:
             raise ValueError(
-                f"{algorithm.__name__} cannot be a hyper-agent: {owner.__name__} has its own {method}(), "
-                "and only the loops of SB3's OnPolicyAlgorithm and OffPolicyAlgorithm can be driven."
+                f"{algorithm.__name__} cannot be a hyper-agent: {owner.__name__} defines its own {method}(). "
+                "A hyper-agent must use that of SB3's OnPolicyAlgorithm or OffPolicyAlgorithm."
             )
     return algorithm
 
 
 def chosen_space(algorithm: type[BaseAlgorithm], search_space: BoundSearchSpace) -> spaces.Space[Any]:
-    """The space that an algorithm chooses from: the "box" where it can, else the joint choice of bins.
+    """The space that an algorithm chooses from: the box if there is one and it can, else joint bins.
 
     Raises:
-        ValueError: It can act in neither.
+        ValueError: The algorithm can act in neither.
     """
     own, joint = search_space.action_space, spaces.Discrete(search_space.n_actions)
     if isinstance(own, spaces.Box) and _supports(algorithm, own):
         return own
     if not _supports(algorithm, joint):
         raise ValueError(
-            f"{algorithm.__name__} cannot be a hyper-agent here: it cannot choose between "
-            f'{joint.n} joint actions. Algorithms for continuous actions need action_mode="box".'
+            f"{algorithm.__name__} cannot choose between {joint.n} joint actions. Algorithms for continuous "
+            'actions need an environment with action_mode="box".'
         )
     return joint
 
@@ -93,7 +93,7 @@ def chosen_space(algorithm: type[BaseAlgorithm], search_space: BoundSearchSpace)
 def _supports(algorithm: type[BaseAlgorithm], action_space: spaces.Space[Any]) -> bool:
     observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
     try:
-        # Without networks and buffers: only the spaces are checked.
+        # Only checks the spaces: no networks, no buffers.
         algorithm("MlpPolicy", env=_Spaces(observation_space, action_space), _init_setup_model=False)  # type: ignore[call-arg]
     except AssertionError:
         return False
@@ -111,18 +111,18 @@ def make_algorithm(
 
     Args:
         algorithm: The class.
-        observation_space: What it observes.
-        action_space: What it chooses from.
+        observation_space: The space of observations.
+        action_space: The space of actions.
         seed: Seeds the algorithm and the global generators.
         kwargs: SB3's constructor arguments; `policy` defaults to "MlpPolicy". They are copied.
 
     Raises:
-        ValueError: An argument that is unknown, impossible, or that the driver could not honour.
+        ValueError: An argument that is unknown, impossible, or has no effect on a hyper-agent.
     """
     name, parameters = algorithm.__name__, signature(algorithm).parameters
     known = set(parameters) - {"env", "seed", "_init_setup_model", *_LOGGING}
     if logging := [key for key in _LOGGING if key in kwargs and kwargs[key] != parameters[key].default]:
-        raise ValueError(f"{name} writes no logs of its own as a hyper-agent: leave out {logging}.")
+        raise ValueError(f"{name} writes no logs as a hyper-agent. Leave out {', '.join(logging)}.")
     for key in kwargs:
         if key not in known and key not in _LOGGING:
             raise ValueError(unknown(f"{name} keyword", key, sorted(known)))
@@ -130,7 +130,7 @@ def make_algorithm(
         if kwargs.get(key) is not None:
             check_buffer(kwargs[key])
     check_action_noise(kwargs.get("action_noise"))
-    # SB3 writes to its dictionaries, and action noise has a state: each agent has its own.
+    # SB3 writes to these dictionaries, and action noise has a state, so every agent needs its own.
     arguments = {"policy": "MlpPolicy", **copy.deepcopy(dict(kwargs))}
     try:
         model = algorithm(env=_Spaces(observation_space, action_space), seed=seed, **arguments)

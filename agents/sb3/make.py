@@ -18,7 +18,7 @@ from agents.sb3.on_policy import OnPolicyAgent
 def make_sb3_agent(
     env: gym.Env[Any, Any], seed: int = 0, *, algorithm: str | type[BaseAlgorithm], **algorithm_kwargs: Any
 ) -> SB3Agent:
-    """Any SB3 algorithm, by name or class, as a hyper-agent.
+    """Makes a hyper-agent of any SB3 algorithm, by name or class.
 
     Args:
         env: See `HyperAgent`.
@@ -27,7 +27,7 @@ def make_sb3_agent(
         **algorithm_kwargs: SB3's constructor arguments.
 
     Raises:
-        ValueError: Unknown algorithm or argument, or one that cannot act in the action space.
+        ValueError: An unknown algorithm or argument, or an algorithm that cannot act in the action space.
     """
     cls = sb3_class(algorithm)
     driver = OnPolicyAgent if issubclass(cls, OnPolicyAlgorithm) else OffPolicyAgent
@@ -47,18 +47,18 @@ def make_dqn_agent(
 ) -> SB3Agent:
     """SB3's DQN on the joint hyper-action: the paper's parametric alternative to the memory.
 
-    The defaults that differ from SB3's are this project's choice: a buffer as large as the
-    episodic memory, exploration as episodic control explores, the undiscounted hyper-return, and
-    a target network that moves within the few thousand steps that a Hyper-RL run has.
+    The defaults that differ from SB3's are this project's: a buffer as large as the episodic memory, the
+    exploration of episodic control, the undiscounted hyper-return, and a target network that is updated
+    within the few thousand steps of a Hyper-RL run.
 
     Args:
         env: See `HyperAgent`.
         seed: Seeds the algorithm.
-        buffer_size: Transitions that are kept.
+        buffer_size: Capacity of the replay buffer, in transitions.
         gamma: Discount of the hyper-return.
-        exploration_fraction: Part of the run's budget over which exploration falls.
+        exploration_fraction: Fraction of the run's budget over which the exploration rate falls.
         exploration_final_eps: Exploration rate after that.
-        target_update_interval: Hyper-steps between updates of the target network.
+        target_update_interval: Hyper-steps between two updates of the target network.
         **algorithm_kwargs: SB3's other constructor arguments.
 
     Raises:

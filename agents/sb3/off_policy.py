@@ -1,21 +1,19 @@
-"""DQN, SAC, TD3, DDPG ... as hyper-agents."""
+"""Off-policy algorithms (DQN, SAC, TD3, DDPG ...) as hyper-agents."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.utils import should_collect_more_steps
 
-from agents.sb3.agent import SB3Agent
+from agents.sb3.agent import Outcome, SB3Agent
 
 
 class OffPolicyAgent(SB3Agent):
-    """Drives DQN, SAC, TD3 ...: what `OffPolicyAlgorithm.learn` does, a step at a time."""
+    """Drives DQN, SAC, TD3 ... as `OffPolicyAlgorithm.learn` does, one step at a time."""
 
     model: OffPolicyAlgorithm
 
@@ -26,10 +24,10 @@ class OffPolicyAgent(SB3Agent):
 
     def _leave_episode(self) -> None:
         super()._leave_episode()
-        # Nothing follows the last transition: no n-step return may run on into the new run.
+        # Nothing follows the last transition: no n-step return may reach into the new run.
         buffer = self._buffer
         if buffer.optimize_memory_usage:
-            # The new run's first observation replaces its next one, which nothing may then read.
+            # The new run's first observation overwrites its next one, which must not be read.
             buffer.dones[buffer.pos - 1] = True
         else:
             buffer.timeouts[buffer.pos - 1] = True
@@ -39,14 +37,9 @@ class OffPolicyAgent(SB3Agent):
         self._choice = {"action": buffer_action}
         return action[0]
 
-    def _take_in(
-        self,
-        next_obs: NDArray[np.float32],
-        reward: NDArray[np.float32],
-        done: NDArray[np.bool_],
-        infos: list[dict[str, Any]],
-    ) -> bool:
+    def _take_in(self, outcome: Outcome) -> bool:
         model = self.model
+        next_obs, reward, done, infos = outcome
         model._store_transition(self._buffer, self._choice["action"], next_obs, reward, done, infos)
         model._on_step()
         if done[0]:

@@ -1,4 +1,4 @@
-"""PPO, A2C ... as hyper-agents."""
+"""On-policy algorithms (PPO, A2C ...) as hyper-agents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import obs_as_tensor
 
-from agents.sb3.agent import SB3Agent
+from agents.sb3.agent import Outcome, SB3Agent
 
 
 class OnPolicyAgent(SB3Agent):
-    """Drives PPO, A2C ...: what `OnPolicyAlgorithm.learn` does, a step at a time."""
+    """Drives PPO, A2C ... as `OnPolicyAlgorithm.learn` does, one step at a time."""
 
     model: OnPolicyAlgorithm
 
@@ -40,14 +40,9 @@ class OnPolicyAgent(SB3Agent):
             return model.policy.unscale_action(chosen)[0]
         return np.clip(chosen, model.action_space.low, model.action_space.high)[0]
 
-    def _take_in(
-        self,
-        next_obs: NDArray[np.float32],
-        reward: NDArray[np.float32],
-        done: NDArray[np.bool_],
-        infos: list[dict[str, Any]],
-    ) -> bool:
+    def _take_in(self, outcome: Outcome) -> bool:
         model, buffer, choice = self.model, self._buffer, self._choice
+        next_obs, reward, done, infos = outcome
         if infos[0]["TimeLimit.truncated"]:
             reward[0] += model.gamma * self._value_of(next_obs)[0]
         buffer.add(
@@ -63,7 +58,7 @@ class OnPolicyAgent(SB3Agent):
             return False
         buffer.compute_returns_and_advantage(self._value_of(next_obs), done)
         model.train()
-        # The next rollout needs nothing of this one, so no checkpoint has to hold it.
+        # The next rollout needs nothing from this one, so checkpoints need not store it.
         buffer.reset()
         return True
 

@@ -15,31 +15,32 @@ from stable_baselines3.common.distributions import StateDependentNoiseDistributi
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 
 _BUFFERS = (ReplayBuffer, NStepReplayBuffer, RolloutBuffer)
-# What changes while an algorithm trains, beside networks and buffers.
+# Types of what changes while an algorithm trains, besides networks and buffers.
 _PLAIN = (bool, int, float, np.ndarray, np.generic)
-# SB3 reads the clock for its logs; equal runs have equal states.
+# SB3 reads the clock for its logs, but equal runs must have equal states.
 _CLOCK = "start_time"
 
 
 def check_buffer(cls: type[BaseBuffer]) -> None:
-    """Refuses a buffer class whose whole content is not known.
+    """Refuses a buffer class whose state cannot be saved completely.
 
     Raises:
-        ValueError: Not one of SB3's own buffers of plain observations.
+        ValueError: The class is not one of SB3's own buffers of plain observations.
     """
     if cls not in _BUFFERS:
         names = ", ".join(buffer.__name__ for buffer in _BUFFERS)
         raise ValueError(
             f"{getattr(cls, '__name__', cls)} cannot be the buffer of a hyper-agent, because its state "
-            f"could not be saved. Valid buffers: {names}."
+            f"cannot be saved. Valid buffers: {names}."
         )
 
 
 def check_action_noise(noise: ActionNoise | None) -> None:
-    """Refuses action noise whose state no checkpoint could hold.
+    """Refuses action noise whose state cannot be saved.
 
     Raises:
-        ValueError: Not an `ActionNoise`, or one with an attribute that is neither a number nor an array.
+        ValueError: The noise is not an `ActionNoise`, or has an attribute that is neither a number nor an
+            array.
     """
     if noise is None:
         return
@@ -49,13 +50,13 @@ def check_action_noise(noise: ActionNoise | None) -> None:
         for name, value in vars(leaf).items():
             if not isinstance(value, (*_PLAIN, type, np.dtype, str, type(None))):
                 raise ValueError(
-                    f"{type(leaf).__name__} cannot be the action noise of a hyper-agent: its {name} is of "
-                    f"{type(value)}, and only numbers and arrays can be saved."
+                    f"{type(leaf).__name__} cannot be the action noise of a hyper-agent, because its "
+                    f"{name} is a {type(value).__name__}. Only numbers and arrays can be saved."
                 )
 
 
 def algorithm_state(model: BaseAlgorithm) -> dict[str, Any]:
-    """Everything but the buffer that training changes in an algorithm: a copy."""
+    """Everything that training changes in an algorithm except the buffer, copied."""
     return {
         "parameters": copy.deepcopy(model.get_parameters()),
         "variables": {
@@ -75,11 +76,11 @@ def algorithm_state(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def load_algorithm_state(model: BaseAlgorithm, state: Mapping[str, Any]) -> None:
-    """Gives an algorithm of the same class and settings what `algorithm_state` returned."""
+    """Restores an `algorithm_state` in an algorithm of the same class and settings."""
     model.set_parameters(copy.deepcopy(state["parameters"]))
     with torch.no_grad():
         for name, value in state["variables"].items():
-            # In place: an optimiser refers to it.
+            # In place, because an optimiser refers to it.
             getattr(model, name).copy_(value)
     for noise, saved in zip(_state_dependent_noise(model), state["exploration"], strict=True):
         noise.exploration_mat = saved["matrix"].to(model.device, copy=True)
@@ -91,8 +92,8 @@ def load_algorithm_state(model: BaseAlgorithm, state: Mapping[str, Any]) -> None
 
 
 def buffer_state(buffer: BaseBuffer) -> dict[str, Any]:
-    """What a buffer holds: a copy of its filled rows."""
-    # One more than its transitions: with `optimize_memory_usage` that is the last next observation.
+    """The content of a buffer: its filled rows, copied."""
+    # One row more than transitions: with `optimize_memory_usage` it has the last next observation.
     rows = buffer.size() + 1
     return {
         "pos": buffer.pos,
@@ -104,7 +105,7 @@ def buffer_state(buffer: BaseBuffer) -> dict[str, Any]:
 
 
 def load_buffer_state(buffer: BaseBuffer, state: Mapping[str, Any]) -> None:
-    """Gives a buffer of the same kind and size what `buffer_state` returned."""
+    """Restores a `buffer_state` in a buffer of the same kind and size."""
     buffer.pos, buffer.full = state["pos"], state["full"]
     for name, rows in state["arrays"].items():
         getattr(buffer, name)[: len(rows)] = rows
@@ -115,13 +116,13 @@ def _plain_attributes(thing: object) -> dict[str, Any]:
 
 
 def _counters(model: BaseAlgorithm) -> dict[str, Any]:
-    """The numbers and arrays that are not the constructor's: steps, updates, last observation ..."""
+    """The numbers and arrays that are not constructor arguments: steps, updates, last observation ..."""
     settings = {*signature(type(model)).parameters, _CLOCK}
     return {name: value for name, value in _plain_attributes(model).items() if name not in settings}
 
 
 def _leaves(noise: ActionNoise | None) -> Iterator[ActionNoise]:
-    """The action noise, or what it consists of."""
+    """The action noise, or its parts if it is vectorised."""
     if isinstance(noise, VectorizedActionNoise):
         for part in noise.noises:
             yield from _leaves(part)
@@ -130,6 +131,6 @@ def _leaves(noise: ActionNoise | None) -> Iterator[ActionNoise]:
 
 
 def _state_dependent_noise(model: BaseAlgorithm) -> list[StateDependentNoiseDistribution]:
-    """The distributions of gSDE, whose exploration matrices are parameters of no network."""
+    """The distributions of gSDE; their exploration matrices are not parameters of any network."""
     found = (getattr(module, "action_dist", None) for module in model.policy.modules())
     return [noise for noise in found if isinstance(noise, StateDependentNoiseDistribution)]

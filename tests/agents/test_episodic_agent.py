@@ -1,17 +1,56 @@
 """Algorithm 1, with the writes to the memory checked against bookkeeping of the test's own."""
 
+import itertools
+import re
+from operator import attrgetter
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
 
 import agents
 import hyperrl_env  # noqa: F401 - registers the ids
-from agents.episodic.agent import hyper_returns, linear_epsilon
+from agents import episodic
+from agents.episodic.agent import linear_epsilon
+from agents.episodic.episode import EpisodeBuffer, hyper_returns
+
+DOCS = Path(__file__).parents[2] / "docs" / "agents.md"
 
 
 def test_hyper_returns_sum_what_comes_after():
     # Two phases of two updates: G = 5 after the second update, G = -2 after the fourth.
     assert hyper_returns([0, 5, 0, -2]).tolist() == [3, 3, -2, -2]
+
+
+def test_the_buffer_keeps_states_with_the_return_of_the_rest_of_the_episode():
+    buffer = EpisodeBuffer()
+    for step, reward in enumerate([0.0, 5.0, 0.0, -2.0]):
+        if step in (1, 3):
+            buffer.keep(np.float32([step]), action=10 * step)
+        buffer.rewards.append(reward)
+    assert (buffer.steps, buffer.actions, buffer.n_steps) == ([1, 3], [10, 30], 4)
+    # 5 + 0 - 2 from the second step on, -2 from the fourth.
+    assert buffer.kept_returns().tolist() == [3, -2]
+    restored = EpisodeBuffer()
+    restored.load_state_dict(buffer.state_dict())
+    buffer.rewards.append(9.0)
+    assert restored.kept_returns().tolist() == [3, -2]
+
+
+@pytest.mark.parametrize("source", [episodic.agent.__doc__, DOCS.read_text("utf-8")], ids=["code", "docs"])
+def test_algorithm_1_names_what_exists(source):
+    """Every name in the last column of the table: of the agent, of `agents`, or of the environment."""
+    agent = agents.make("epgt", a2c_env())
+    rows = dict(re.findall(r"^\| (\d+) .*\| (.+?) *\|$", source, re.MULTILINE))
+    assert set(map(int, rows)) == {*range(1, 9), 10}
+    table = re.findall(r"^\| *\d* *\|.*\| (.+?) *\|$", source, re.MULTILINE)
+    for name in re.findall(r"`([\w.]+)`", " ".join(table)):
+        root, _, rest = name.partition(".")
+        if root in ("agents", "EpisodicMemory"):
+            assert hasattr(agents, rest or root)
+        else:
+            assert attrgetter(name)(agent) is not None
 
 
 def test_epsilon_falls_linearly_over_the_first_half():
@@ -81,22 +120,11 @@ def test_an_episode_cut_by_a_new_run_is_not_written():
     agent = agents.make("epgt", env, seed=0, write_interval=1, embedding="random")
     written = []
     agent.memory.write = lambda key, action, value: written.append(value)
-    obs, info = env.reset(seed=0)
-    for _ in range(3):
-        action = agent.act(obs, info)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        obs = next_obs
-    assert not terminated
-    steps = []
-    obs, info = env.reset(options={"new_run": True})
-    while not steps or not steps[-1]:
-        action = agent.act(obs, info)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        agent.observe(obs, action, reward, next_obs, terminated, truncated, info)
-        obs = next_obs
-        steps.append(terminated)
-    assert len(written) == len(steps)
+    left = list(itertools.islice(agents.steps(env, agent, *env.reset(seed=0)), 3))
+    assert not left[-1].terminated
+    new_run = agents.steps(env, agent, *env.reset(options={"new_run": True}))
+    n_steps = next(i for i, step in enumerate(new_run, start=1) if step.terminated)
+    assert len(written) == n_steps
 
 
 def act_many(agent, obs, env_steps, n=200):
@@ -178,7 +206,7 @@ def test_capacity_and_interval_follow_the_family():
     [
         ({"epsilon_start": 1.5}, r"epsilon_start must be a number in \[0, 1\]"),
         ({"epsilon_fraction": 0.0}, r"epsilon_fraction must be a number in \(0, 1\]"),
-        ({"embedding": "pca"}, "one of .'vae', 'paper', 'random'."),
+        ({"embedding": "pca"}, "Unknown embedding 'pca'. Valid embeddings: vae, paper, random."),
         ({"write_interval": 0}, "write_interval must be a whole number of at least 1"),
         ({"vae_probability": 2.0}, "vae_probability must be a number in"),
         ({"vae_batch_size": 64, "vae_buffer_size": 32}, "at most vae_buffer_size"),

@@ -107,7 +107,7 @@ def test_what_does_not_exist_is_refused_with_what_does(name, kwargs, message):
 
 
 def test_only_a_hyper_rl_environment_will_do():
-    with pytest.raises(TypeError, match=r"HyperRL-\* environment"):
+    with pytest.raises(TypeError, match=r"HyperRL-\* environment, not .*CartPole.*env_id="):
         agents.make("random", gym.make("CartPole-v1"))
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.error import InvalidAction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.utils import LinearSchedule
@@ -303,6 +304,17 @@ def test_joint_actions_are_the_same_choices_in_every_mode(data):
     index = data.draw(st.integers(0, space.n_actions - 1))
     for other in others:
         assert_close(other.values(other.joint_action(index)), space.values(space.joint_action(index)))
+    for mode in (space, *others):
+        assert mode.joint_index(mode.joint_action(index)) == index
+
+
+def test_joint_choices_of_a_discrete_space_are_checked():
+    space = BoundSearchSpace(SearchSpace(["gamma"]), "discrete", {"gamma": 0.99}, 64)
+    with pytest.raises(InvalidAction, match="Hyper-action 99 is not in the action space"):
+        space.joint_index(99)
+    with pytest.raises(TypeError):
+        space.joint_action(1.5)
+    assert space.joint_action(np.int64(1)) in space.action_space
 
 
 @settings(deadline=None)

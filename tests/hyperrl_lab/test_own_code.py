@@ -139,7 +139,7 @@ def test_an_id_of_the_working_folder_trains(working_folder):
         (["--set", f"hyper_reward={MODULE}:longest"], "has no 'longest'"),
         (["--agent", f"{MODULE}:EveryOthr"], "Did you mean 'EveryOther'?"),
         (["--agent", f"{MODULE}:NoAgent"], "a subclass of agents.HyperAgent, not <class"),
-        (["--agent", f"{MODULE}:no_agent"], "which is no agents.HyperAgent"),
+        (["--agent", f"{MODULE}:no_agent"], "which is not an agents.HyperAgent"),
         (["--agent", f"{MODULE}:shortest"], "Agent 'shortest' must take env and seed"),
         (["--agent", f"{MODULE}:EveryOther", "--set", "smalest=3"], "Did you mean 'smallest'?"),
     ],
