@@ -2,15 +2,18 @@
 
 A line `[[table: TITLE]]` of a page becomes that table of `hyperrl list`, `[[help: PROGRAM]]` the help
 of every subcommand, `[[names: MODULE]]` the reference of every name in that module's `__all__`,
-`[[extras: PROJECT]]` what each extra of `pyproject.toml` installs. Each notebook becomes a page, with
-the outputs that are committed.
+`[[extras: PROJECT]]` what each extra of `pyproject.toml` installs, `[[source: NAME]]` the source of a
+function. Each notebook becomes a page, with the outputs that are committed.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
+import pkgutil
 import re
+import textwrap
 import tomllib
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
@@ -76,11 +79,26 @@ def extras(project: str) -> str:
     return "\n".join(rows)
 
 
+def source(name: str) -> str:
+    """A function's source, by its full name, folded away; a link to its name unfolds it."""
+    function = pkgutil.resolve_name(name)
+    lines, number = inspect.getsourcelines(function)
+    path = f"{function.__module__.replace('.', '/')}.py"
+    code = textwrap.dedent("".join(lines))
+    title = f"<code>{function.__qualname__}</code> in <code>{path}</code>, line {number}"
+    # The name is that of something inside: browsers unfold what they go to.
+    return (
+        f'<details class="mkdocstrings-source" markdown><summary>{title}</summary>\n'
+        f'<div id="{name}" markdown>\n\n~~~~python\n{code}~~~~\n\n</div>\n</details>\n'
+    )
+
+
 WRITERS: dict[str, Callable[[str], str]] = {
     "table": table,
     "help": command_help,
     "names": names,
     "extras": extras,
+    "source": source,
 }
 
 
