@@ -89,7 +89,7 @@ def table(quick: bool = False) -> Table:
         cost = [ratio - 1 for ratio in ratios(times[name], times[reference])]
         label = f'{LABELS["epgt"]}, fast, `decision="{decision}"`'
         verdict = at_most(aim, cost, text)
-        rows.append(row(name, reference, label, f"costs {spread(cost, percent)} more", verdict))
+        rows.append(row(name, reference, label, f"cost {spread(cost, percent)}", verdict))
     return Table(
         "End to end",
         f"PPO on HalfCheetah, {steps:,} environment steps; time per step. Episodic control never explores, "
