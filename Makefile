@@ -11,7 +11,7 @@ TOTAL_ENV_STEPS ?= 500000
 THREADS ?= 2
 OUT ?= runs/$(RUN_ID)-$(AGENT)-$(SEED)-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: run test lint docs notebooks setup clean
+.PHONY: run test lint docs notebooks benchmarks setup clean
 
 setup: $(READY)
 
@@ -41,6 +41,10 @@ docs: $(READY)
 # Executes the notebooks at their default budget, from the .py beside each, and saves their output.
 notebooks: $(READY)
 	for text in notebooks/*.py; do $(BIN)/jupytext --to notebook --execute $$text || exit 1; done
+
+# Takes about half an hour, and writes the tables of benchmarks/README.md anew.
+benchmarks: $(READY)
+	$(BIN)/python -m benchmarks --write
 
 clean:
 	rm -rf $(VENV) site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,15 +1,16 @@
-"""A2C end to end, many inner environments: plain SB3 against the fast backend with its default action.
+"""A2C end to end with many inner environments: plain Stable-Baselines3 against the fast backend."""
 
-The last side has its inner environments in EnvPool, which needs the extra envpool.
-"""
+from __future__ import annotations
 
-import argparse
+from collections.abc import Callable
+from importlib.util import find_spec
 
 import gymnasium as gym
 from stable_baselines3 import A2C
-from timing import interleaved, machine, report
 
-import hyperrl_env  # noqa: F401 - registers the ids
+import agents
+from benchmarks.tables import Table, duration, median, spread
+from benchmarks.timing import Side, divided, ratios, take_turns
 from hyperrl_env.inner_envs.make import make_inner_envs
 from hyperrl_env.tasks import TASKS, get_settings
 
@@ -23,45 +24,67 @@ CASES = (
 )
 
 
-def main() -> None:
-    """Prints a line per task and number of environments."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--env-steps", type=int, default=12_800)
-    parser.add_argument("--repetitions", type=int, default=3)
-    arguments = parser.parse_args()
-    steps = arguments.env_steps
+def sb3(task: str, n_envs: int, steps: int) -> Callable[[], Side]:
+    """Makes a whole run of Stable-Baselines3 with the task's settings."""
+    settings = get_settings("A2C", task).learner_kwargs
 
-    def sb3(task, n_envs):
+    def run() -> None:
         envs = make_inner_envs(TASKS[task].env_id, env_kwargs={}, n_envs=n_envs, normalize=True, gamma=0.99)
-        A2C("MlpPolicy", envs, **get_settings("A2C", task).learner_kwargs, seed=0, device="cpu").learn(steps)
+        A2C("MlpPolicy", envs, **settings, seed=0, device="cpu").learn(steps)
 
-    def hyper_rl(task, n_envs, vec_backend):
+    return lambda: run
+
+
+def hyper_rl(task: str, n_envs: int, steps: int, vec_backend: str) -> Callable[[], Side]:
+    """Makes a whole run of the Hyper-RL with its default action."""
+
+    def prepare() -> Side:
         env = gym.make(
             f"HyperRL-A2C-{task}-v0",
             total_env_steps=steps,
             n_envs=n_envs,
             backend="fast",
             vec_backend=vec_backend,
+            disable_env_checker=True,
         )
-        env.reset(seed=0)
-        while not env.unwrapped.run_finished:
-            _, _, terminated, truncated, info = env.step(env.unwrapped.default_action)
-            if (terminated or truncated) and not info["run_finished"]:
-                env.reset()
-        env.close()
+        agent = agents.make("fixed", env)
 
-    print(machine())
-    for task, n_envs in CASES:
+        def run() -> None:
+            agents.run(env, agent, seed=0)
+            env.close()
+
+        return run
+
+    return prepare
+
+
+def table(quick: bool = False) -> Table:
+    """A row per task and number of environments."""
+    has_envpool = find_spec("envpool") is not None
+    steps = 640 if quick else 25_600
+    rows = []
+    for task, n_envs in CASES[-1:] if quick else CASES:
         sides = {
-            "SB3": lambda task=task, n=n_envs: sb3(task, n),
-            "fast": lambda task=task, n=n_envs: hyper_rl(task, n, "gymnasium"),
-            "fast, EnvPool": lambda task=task, n=n_envs: hyper_rl(task, n, "envpool"),
+            "SB3": sb3(task, n_envs, steps),
+            "fast": hyper_rl(task, n_envs, steps, "gymnasium"),
+            **({"EnvPool": hyper_rl(task, n_envs, steps, "envpool")} if has_envpool else {}),
         }
-        seconds = interleaved(sides, arguments.repetitions)
-        for name in list(sides)[1:]:
-            pair = {"SB3": seconds["SB3"], name: seconds[name]}
-            report(f"A2C on {task}, {n_envs} environments", pair, steps, "env step")
-
-
-if __name__ == "__main__":
-    main()
+        if not quick:
+            take_turns(sides, 1)
+        times = take_turns(sides, 1 if quick else 5)
+        rows.append(
+            [
+                task,
+                f"{n_envs}",
+                *(median(divided(seconds, steps), duration) for seconds in times.values()),
+                *(spread(ratios(times["SB3"], times[name])) for name in list(sides)[1:]),
+            ]
+        )
+    columns = ["SB3", "fast", "fast, EnvPool", "SB3 / fast", "SB3 / fast, EnvPool"]
+    missing = "" if has_envpool else " EnvPool was left out: the extra `envpool` was not installed."
+    return Table(
+        "A2C end to end",
+        f"The fixed action, {steps:,} environment steps; time per environment step.{missing}",
+        ["task", "environments", *(name for name in columns if has_envpool or "EnvPool" not in name)],
+        rows,
+    )

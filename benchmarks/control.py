@@ -1,69 +1,93 @@
-"""Where episodic control spends its time: CPU time per update of its parts, beside the fixed action.
+"""Where episodic control spends its time: the parts of an update, beside those under the fixed action."""
 
-PPO on HalfCheetah on the fast backend; the memory is full from the start and nothing is explored.
-"""
+from __future__ import annotations
 
-import argparse
 import time
 from collections import defaultdict
-
-import gymnasium as gym
-import numpy as np
-from timing import machine
+from collections.abc import Callable
+from typing import Any
 
 import agents
+from benchmarks.end_to_end import N_STEPS
+from benchmarks.envs import hyper_rl
+from benchmarks.episodic import make_agent
+from benchmarks.tables import Table, at_most, duration, spread
+
+# What is measured, and its aim in seconds.
+PARTS: dict[str, tuple[float, str] | None] = {
+    "in all": None,
+    "environment phase": None,
+    "policy update": None,
+    "observation": None,
+    "the agent's choice": None,
+    "of which keys": (60e-6, "60 µs"),
+    "of which the memory's read": (100e-6, "100 µs"),
+    "the agent's learning": None,
+}
 
 
-def main() -> None:
-    """Prints a line per part."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--env-steps", type=int, default=12 * 2048)
-    arguments = parser.parse_args()
-    print(machine())
-    for name, options in (("fixed", {}), ("epgt", {"epsilon_start": 0.0, "epsilon_end": 0.0})):
-        env = gym.make(
-            "HyperRL-PPO-HalfCheetah-v0",
-            total_env_steps=arguments.env_steps,
-            backend="fast",
-            disable_env_checker=True,
+def table(quick: bool = False) -> Table:
+    """A row per part."""
+    steps = (1 if quick else 10) * N_STEPS
+    found: dict[str, list[dict[str, float]]] = {"fixed": [], "epgt": []}
+    for _ in range(1 if quick else 5):
+        for name, repetitions in found.items():
+            repetitions.append(parts_of_an_update(name, steps))
+    rows = []
+    for part, aim in PARTS.items():
+        fixed, epgt = ([seconds[part] for seconds in repetitions] for repetitions in found.values())
+        rows.append(
+            [
+                part,
+                spread(fixed, duration) if any(fixed) else "",
+                spread(epgt, duration),
+                "" if aim is None else at_most(aim[0], epgt, aim[1]),
+            ]
         )
-        agent = agents.make(name, env, seed=0, **options)
-        seconds: defaultdict[str, float] = defaultdict(float)
-        obs, info = env.reset(seed=0)
-        parts = [
-            (agent, "act"),
-            (agent, "observe"),
-            (env.unwrapped.projector, "observation"),
-            (env.unwrapped.learner, "policy_update"),
-            (env.unwrapped.learner, "environment_phase"),
+    return Table(
+        "Where an update's time goes",
+        f"PPO on HalfCheetah, fast, {steps:,} environment steps; time per policy update, with its share of "
+        "the environment phase. Episodic control as end to end. Timing the parts takes some time of its own.",
+        ["", "fixed action", "episodic control", "aim"],
+        rows,
+    )
+
+
+def parts_of_an_update(name: str, steps: int) -> dict[str, float]:
+    """Seconds of CPU time per policy update under an agent, by part."""
+    env = hyper_rl("HyperRL-PPO-HalfCheetah-v0", total_env_steps=steps, backend="fast")
+    agent = make_agent(name, env)
+    obs, info = env.reset(seed=0)
+    seconds: defaultdict[str, float] = defaultdict(float)
+    parts: list[tuple[str, Any, str]] = [
+        ("environment phase", env.learner, "environment_phase"),
+        ("policy update", env.learner, "policy_update"),
+        ("observation", env.projector, "observation"),
+        ("the agent's choice", agent, "act"),
+        ("the agent's learning", agent, "observe"),
+    ]
+    if isinstance(agent, agents.EpisodicControlAgent):
+        parts += [
+            ("of which keys", agent.embedding, "keys"),
+            ("of which the memory's read", agent.memory, "read"),
         ]
-        if name == "epgt":
-            rng = np.random.default_rng(0)
-            for key in rng.normal(size=(agent.memory.capacity, agent.memory.key_dim)):
-                agent.memory.write(key, int(rng.integers(agent.memory.n_actions)), float(rng.normal()))
-            parts += [(agent.embedding, "keys"), (agent.memory, "read")]
-        for owner, method in parts:
-            setattr(owner, method, timed(getattr(owner, method), method, seconds))
-        start = time.thread_time()
-        updates = sum(1 for _ in agents.steps(env, agent, obs, info))
-        seconds["in all"] = time.thread_time() - start
-        for part, total in seconds.items():
-            print(f"{name}, {part}: {total / updates * 1e6:,.0f} us per update")
-        env.close()
+    for part, owner, method in parts:
+        setattr(owner, method, _timed(getattr(owner, method), part, seconds))
+    start = time.thread_time()
+    updates = sum(1 for _ in agents.steps(env, agent, obs, info))
+    seconds["in all"] = time.thread_time() - start
+    env.close()
+    return {part: seconds[part] / updates for part in PARTS}
 
 
-def timed(function, name, seconds):
-    """The function, its time added up under a name."""
+def _timed(function: Callable[..., Any], part: str, seconds: dict[str, float]) -> Callable[..., Any]:
+    """The function, its time added up under a part's name."""
 
-    def call(*arguments, **keywords):
+    def call(*arguments: Any, **keywords: Any) -> Any:
         start = time.thread_time()
         try:
             return function(*arguments, **keywords)
         finally:
-            seconds[name] += time.thread_time() - start
+            seconds[part] += time.thread_time() - start
 
     return call
-
-
-if __name__ == "__main__":
-    main()

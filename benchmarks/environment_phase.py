@@ -1,30 +1,39 @@
-"""The environment phase on HalfCheetah: SB3's `collect_rollouts` against the fast backend."""
+"""PPO's environment phase on HalfCheetah, by the number of inner environments."""
 
-import argparse
+from __future__ import annotations
 
-from phases import phases_of_learner, phases_of_sb3
-from timing import interleaved, machine, report
+from benchmarks.envs import half_cheetah
+from benchmarks.phases import phases_of_learner, phases_of_sb3
+from benchmarks.tables import Table, at_least, duration, median, spread
+from benchmarks.timing import divided, interleaved, ratios
 
-from hyperrl_env.inner_envs.make import make_inner_envs
+AIM = 6.5
 
 
-def main() -> None:
-    """Prints both sides and the ratio, for 1 to 128 inner environments."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    print(machine())
-    for n_envs in (1, 4, 16, 64, 128):
-        settings = {"n_steps": 2048 // n_envs}
+def table(quick: bool = False) -> Table:
+    """Stable-Baselines3's `collect_rollouts` against the fast backend."""
+    steps = 64 if quick else 2048
+    rows = []
+    for n_envs in (1, 4) if quick else (1, 4, 16, 64, 128):
+        settings = {"n_steps": steps // n_envs, "batch_size": 32}
         sides = {
-            "SB3": phases_of_sb3("MlpPolicy", cheetahs(n_envs), settings).environment,
-            "fast": phases_of_learner("fast", cheetahs(n_envs), settings).environment,
+            "SB3": phases_of_sb3("MlpPolicy", half_cheetah(n_envs), settings).environment,
+            "fast": phases_of_learner("fast", half_cheetah(n_envs), settings).environment,
         }
-        report(f"environment phase, {n_envs} environment(s)", interleaved(sides, 5), 2048, "step")
-
-
-def cheetahs(n_envs: int):
-    """HalfCheetah, normalised."""
-    return make_inner_envs("HalfCheetah-v5", env_kwargs={}, n_envs=n_envs, normalize=True, gamma=0.99)
-
-
-if __name__ == "__main__":
-    main()
+        times = interleaved(sides, repetitions=2 if quick else 9)
+        ratio = ratios(times["SB3"], times["fast"])
+        rows.append(
+            [
+                f"{n_envs}",
+                *(median(divided(seconds, steps), duration) for seconds in times.values()),
+                spread(ratio),
+                at_least(AIM, ratio) if n_envs == 1 else "",
+            ]
+        )
+    return Table(
+        "Environment phase",
+        "HalfCheetah, PPO; time per environment step. SB3 is Stable-Baselines3's `collect_rollouts`. Inner "
+        "environments are stepped one after the other on both sides.",
+        ["environments", "SB3", "fast", "SB3 / fast", "aim"],
+        rows,
+    )

@@ -1,42 +1,54 @@
-"""The hyper-state's size and cost against an update, on an MLP and on the Nature CNN."""
+"""The hyper-state's size, and its cost beside an update, on an MLP and on the Nature CNN."""
 
-import argparse
+from __future__ import annotations
 
-import gymnasium as gym
-from timing import interleaved, machine
-
-import hyperrl_env  # noqa: F401 - registers the ids
+from benchmarks.envs import hyper_rl
+from benchmarks.tables import Table, duration, median, percent, spread
+from benchmarks.timing import divided, interleaved, ratios
+from hyperrl_env import HyperRLEnv
+from hyperrl_env.learners import InnerLearner
 
 UPDATES = 16
-# The rows of all parameter tensors but those of the A actions, and A. Each row of the weights and of the
-# two latest gradients is projected to 4 numbers, 12 in all, and the position is one more.
-CASES = {"HyperRL-PPO-HalfCheetah-v0": (264, 6), "HyperRL-PPO-Breakout-v0": (679, 4)}
+BATCH_SIZE = 64
 
 
-def main() -> None:
-    """Prints sizes and times."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=3)
-    arguments = parser.parse_args()
-    print(machine())
-    for env_id, (rows, n_actions) in CASES.items():
-        # One long update phase, which no call leaves.
-        settings = {"n_steps": 1024, "batch_size": 64, "n_epochs": 1_000}
-        env = gym.make(env_id, n_envs=1, learner_kwargs=settings, disable_env_checker=True).unwrapped
+def table(quick: bool = False) -> Table:
+    """A row per network."""
+    rows = []
+    for network, task in (("two hidden layers of 64", "HalfCheetah"), ("Nature CNN", "Breakout"))[
+        : 1 if quick else 2
+    ]:
+        env = hyper_rl(
+            f"HyperRL-PPO-{task}-v0",
+            n_envs=1,
+            # One long update phase, which no call leaves.
+            learner_kwargs={"n_steps": 16 * BATCH_SIZE, "batch_size": BATCH_SIZE, "n_epochs": 1_000},
+        )
         obs, _ = env.reset(seed=0)
         learner = env.learner
-        sides = {
-            "update": lambda learner=learner: [
-                learner.policy_update(learner.default_values()) for _ in range(UPDATES)
-            ],
-            "observation": lambda env=env: [env._observation() for _ in range(UPDATES)],
-        }
-        seconds = interleaved(sides, arguments.repetitions)
-        times = ", ".join(f"{name} {value / UPDATES * 1e3:.2f} ms" for name, value in seconds.items())
-        share = seconds["observation"] / seconds["update"]
-        formula = f"12 ({rows} + {n_actions}) + 1 = {12 * (rows + n_actions) + 1:,}"
-        print(f"{env_id}: {obs.size:,} numbers ({formula}); {times}: {share:.1%} of it")
 
+        def update(learner: InnerLearner = learner) -> None:
+            for _ in range(UPDATES):
+                learner.policy_update(learner.default_values())
 
-if __name__ == "__main__":
-    main()
+        def observation(env: HyperRLEnv = env) -> None:
+            for _ in range(UPDATES):
+                env._observation()
+
+        times = interleaved({"update": update, "observation": observation}, repetitions=2 if quick else 9)
+        rows.append(
+            [
+                f"{network} ({task})",
+                f"{obs.size:,}",
+                *(median(divided(seconds, UPDATES), duration) for seconds in times.values()),
+                spread(ratios(times["observation"], times["update"]), percent),
+            ]
+        )
+        env.close()
+    return Table(
+        "Hyper-state",
+        "Its length, and the time of an observation beside that of a PPO update, fast, on a minibatch of "
+        f"{BATCH_SIZE}.",
+        ["network", "numbers", "update", "observation", "observation / update"],
+        rows,
+    )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
+from benchmarks.timing import Side
 from hyperrl_env.learners import make_learner
 
 
 class Phases(NamedTuple):
-    """Both phases of a learner that has collected its first rollout, each as a function to be timed."""
+    """Both phases of a learner that has collected its first rollout."""
 
-    update: Callable[[], object]
-    environment: Callable[[], object]
+    update: Side
+    environment: Side
 
 
 def phases_of_sb3(policy: str, envs: VecEnv, settings: Mapping[str, Any]) -> Phases:
@@ -23,8 +24,10 @@ def phases_of_sb3(policy: str, envs: VecEnv, settings: Mapping[str, Any]) -> Pha
     sb3 = PPO(policy, envs, **settings, seed=0, device="cpu")
     _, callback = sb3._setup_learn(1_000_000)
 
-    def collect() -> None:
-        sb3.collect_rollouts(sb3.env, callback, sb3.rollout_buffer, sb3.n_steps)
+    assert sb3.env is not None
+
+    def collect(envs: VecEnv = sb3.env) -> None:
+        sb3.collect_rollouts(envs, callback, sb3.rollout_buffer, sb3.n_steps)
 
     collect()
     return Phases(sb3.train, collect)

@@ -1,37 +1,40 @@
-"""What it costs to take and to restore a snapshot, and to write and read a checkpoint."""
+"""What it costs to take and to restore a snapshot, and to write and to read a checkpoint."""
+
+from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
-import gymnasium as gym
-from timing import interleaved, machine
-
-import hyperrl_env  # noqa: F401 - registers the ids
+from benchmarks.envs import hyper_rl
+from benchmarks.tables import Table, duration, spread
+from benchmarks.timing import Side, interleaved
 
 IDS = ("HyperRL-PPO-HalfCheetah-v0", "HyperRL-A2C-HalfCheetah-v0", "HyperRL-PPO-CartPole-v0")
 
 
-def main() -> None:
-    """Prints milliseconds of CPU time per call."""
-    print(machine())
+def table(quick: bool = False) -> Table:
+    """A row per id."""
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint"
-        for id_ in IDS:
-            env = gym.make(id_).unwrapped
+        for id_ in IDS[-1:] if quick else IDS:
+            env = hyper_rl(id_)
             env.reset(seed=0)
             env.step(env.default_action)
-            snapshot = env.snapshot()
-            calls = {
+            calls: dict[str, Side] = {
                 "snapshot": env.snapshot,
-                "restore": lambda env=env, snapshot=snapshot: env.restore(snapshot),
-                "save": lambda env=env: env.save(path),
-                "load": lambda env=env: env.load(path),
+                "restore": partial(env.restore, env.snapshot()),
+                "save": partial(env.save, path),
+                "load": partial(env.load, path),
             }
-            costs = interleaved(calls, repetitions=30)
-            figures = ", ".join(f"{name} {1e3 * cost:.2f} ms" for name, cost in costs.items())
-            print(f"{id_}: {figures}, {path.stat().st_size / 1e6:.2f} MB")
+            times = interleaved(calls, repetitions=2 if quick else 31)
+            size = f"{path.stat().st_size / 1e6:.2f} MB"
+            rows.append([f"`{id_}`", *(spread(seconds, duration) for seconds in times.values()), size])
             env.close()
-
-
-if __name__ == "__main__":
-    main()
+    return Table(
+        "Snapshots and checkpoints",
+        "`snapshot` and `restore` in memory, `save` and `load` with a file; time per call.",
+        ["id", "snapshot", "restore", "save", "load", "file"],
+        rows,
+    )

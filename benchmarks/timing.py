@@ -1,44 +1,61 @@
-"""What the benchmark scripts share: interleaved repetitions, medians, and one line per result."""
+"""CPU time of the sides of a comparison, which take turns."""
 
 from __future__ import annotations
 
-import platform
-import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from threadpoolctl import threadpool_limits
 
-# One thread everywhere: on networks of this size more threads wait for each other.
-torch.set_num_threads(1)
-threadpool_limits(1)
+# What is timed.
+Side = Callable[[], object]
+# Seconds of every repetition, by side.
+Times = dict[str, list[float]]
 
 
-def interleaved(sides: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    """Median CPU seconds of one call of each side, the sides taking turns.
+def one_thread() -> None:
+    """One thread for Torch and the libraries loaded so far: with small matrices more wait for each other."""
+    torch.set_num_threads(1)
+    threadpool_limits(1)
 
-    CPU time, not wall-clock: on a shared machine the latter counts what others do. Every side is
-    single-threaded, so the two agree where the machine is idle.
+
+def interleaved(sides: Mapping[str, Side], repetitions: int) -> Times:
+    """CPU seconds of one call of each side in every repetition, after one that warms up."""
+
+    def ready(side: Side) -> Callable[[], Side]:
+        return lambda: side
+
+    prepare = {name: ready(side) for name, side in sides.items()}
+    take_turns(prepare, 1)
+    return take_turns(prepare, repetitions)
+
+
+def take_turns(prepare: Mapping[str, Callable[[], Side]], repetitions: int) -> Times:
+    """CPU seconds of one call of each side in every repetition.
+
+    CPU time, not wall-clock: on a shared machine the latter counts what others do. It is that of the
+    process, so that threads which a library starts by itself count too.
+
+    Args:
+        prepare: Per side, what makes the call that is timed, anew in every repetition.
+        repetitions: In each of them every side has its turn.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for repetition in range(repetitions + 1):
-        for name, side in sides.items():
+    seconds: Times = {name: [] for name in prepare}
+    for _ in range(repetitions):
+        for name, make in prepare.items():
+            side = make()
             start = time.process_time()
             side()
-            if repetition:  # the first round warms up
-                seconds[name].append(time.process_time() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+            seconds[name].append(time.process_time() - start)
+    return seconds
 
 
-def report(what: str, seconds: Mapping[str, float], per: int, unit: str) -> None:
-    """Prints every side's microseconds per unit, and how many times faster the last side is."""
-    names = list(seconds)
-    sides = ", ".join(f"{name} {seconds[name] / per * 1e6:,.1f} us" for name in names)
-    ratio = seconds[names[0]] / seconds[names[-1]]
-    print(f"{what}: {sides} per {unit}; {names[-1]} is {ratio:.1f} times as fast as {names[0]}")
+def divided(times: Sequence[float], by: float) -> list[float]:
+    """Every repetition's time per unit, where there are `by` of them."""
+    return [seconds / by for seconds in times]
 
 
-def machine() -> str:
-    """The machine in a few words."""
-    return f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
+def ratios(times: Sequence[float], reference: Sequence[float]) -> list[float]:
+    """Every repetition's time over the reference's in the same repetition."""
+    return [own / other for own, other in zip(times, reference, strict=True)]

@@ -1,40 +1,48 @@
-"""One PPO update (batch 64, two hidden layers, tanh): SB3's `train()` against the fast backend, by width."""
+"""One PPO update, by the width of the policy's layers."""
 
-import argparse
+from __future__ import annotations
 
-from phases import phases_of_learner, phases_of_sb3
-from timing import interleaved, machine, report
+from benchmarks.envs import half_cheetah
+from benchmarks.phases import phases_of_learner, phases_of_sb3
+from benchmarks.tables import Table, at_least, duration, median, spread
+from benchmarks.timing import divided, interleaved, ratios
 
-from hyperrl_env.inner_envs.make import make_inner_envs
-
-WIDTHS = (64, 128, 256, 512)
 N_STEPS, BATCH_SIZE, N_EPOCHS = 2048, 64, 2
+AIM_WIDTH, AIM = 64, 10.0
 
 
-def main() -> None:
-    """Prints both sides and the ratio."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    print(machine())
-    for width in WIDTHS:
+def table(quick: bool = False) -> Table:
+    """Stable-Baselines3's `train()` against both backends."""
+    n_steps = BATCH_SIZE if quick else N_STEPS
+    rows = []
+    for width in (AIM_WIDTH,) if quick else (AIM_WIDTH, 128, 256, 512):
         settings = {
-            "n_steps": N_STEPS,
+            "n_steps": n_steps,
             "batch_size": BATCH_SIZE,
             "n_epochs": N_EPOCHS,
             "policy_kwargs": {"net_arch": [width, width]},
         }
         sides = {
-            "SB3 train()": phases_of_sb3("MlpPolicy", cheetah(), settings).update,
-            "eager": phases_of_learner("eager", cheetah(), settings).update,
-            "fast": phases_of_learner("fast", cheetah(), settings).update,
+            "SB3": phases_of_sb3("MlpPolicy", half_cheetah(), settings).update,
+            "eager": phases_of_learner("eager", half_cheetah(), settings).update,
+            "fast": phases_of_learner("fast", half_cheetah(), settings).update,
         }
-        minibatches = N_EPOCHS * N_STEPS // BATCH_SIZE
-        report(f"PPO update, width {width}", interleaved(sides, 5), minibatches, "minibatch")
-
-
-def cheetah():
-    """HalfCheetah, normalised."""
-    return make_inner_envs("HalfCheetah-v5", env_kwargs={}, n_envs=1, normalize=True, gamma=0.99)
-
-
-if __name__ == "__main__":
-    main()
+        times = interleaved(sides, repetitions=2 if quick else 9)
+        minibatches = N_EPOCHS * n_steps // BATCH_SIZE
+        ratio = ratios(times["SB3"], times["fast"])
+        rows.append(
+            [
+                f"{width}",
+                *(median(divided(seconds, minibatches), duration) for seconds in times.values()),
+                spread(ratios(times["SB3"], times["eager"])),
+                spread(ratio),
+                at_least(AIM, ratio) if width == AIM_WIDTH else "",
+            ]
+        )
+    return Table(
+        "One PPO update",
+        f"HalfCheetah, a minibatch of {BATCH_SIZE}, two hidden layers with tanh. SB3 is "
+        "Stable-Baselines3's `train()`.",
+        ["width", "SB3", "eager", "fast", "SB3 / eager", "SB3 / fast", "aim"],
+        rows,
+    )

@@ -23,7 +23,6 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 PACKAGES = (hyperrl_env, agents, hyperrl_lab)
 # Enough for an update phase of any task; what is shown may be larger.
 MOST_ENV_STEPS = 2_048
-ATARI_ROLLOUT = 32 * 128
 # Of code beside both sidebars in a window of 1280 pixels.
 COLUMNS = 96
 
@@ -80,13 +79,6 @@ def test_the_commands_run(path, tmp_path, monkeypatch, capsys):
             Path(file[1]).write_text(block)
     for command in commands(path, "hyperrl"):
         assert main(shortened(command, MOST_ENV_STEPS)) == 0, f"{command}: {capsys.readouterr().err}"
-
-
-@pytest.mark.parametrize("command", commands(BENCHMARKS, "hyperrl"))
-def test_the_benchmarks_commands_run(command, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("envpool", reason="the extra envpool is not installed")
-    monkeypatch.chdir(tmp_path)
-    assert main(shortened(command, ATARI_ROLLOUT)) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", having(lambda path: blocks(path, "sh"), [*PAGES, BENCHMARKS, *NOTEBOOKS]))

@@ -1,0 +1,1 @@
+"""Comparisons of speed, memory and keys, run by hand: `python -m benchmarks` (see README.md)."""
