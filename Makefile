@@ -7,8 +7,7 @@ RUN_ID ?= HyperRL-PPO-HalfCheetah-v0
 AGENT ?= epgt
 SEED ?= 0
 TOTAL_ENV_STEPS ?= 500000
-# Two threads pay off with episodic control: its embedding is large enough.
-THREADS ?= 2
+THREADS ?= 1
 OUT ?= runs/$(RUN_ID)-$(AGENT)-$(SEED)-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: run test lint docs notebooks benchmarks setup clean

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,20 +65,37 @@ def moved_towards(values: Float64s, similarities: Float64s, target: float, beta:
     return values + beta * (target - values) * weights
 
 
-class _ByAction(NamedTuple):
-    """The tuples of a memory, sorted by action, then by age: what a read searches.
+class _ByAction:
+    """The tuples of a memory, sorted by action, then by age: what reads search between two additions.
+
+    Args:
+        keys: The keys in the memory's slots, (n, width).
+        actions: The action of every slot, (n,).
+        slots: The slots by age, (n,).
 
     Attributes:
         actions: The actions that have tuples, (groups,).
-        slots: The slot of every tuple in the memory, (n,).
-        keys: The keys of the tuples, (n, width).
+        slots: The slot of every tuple, sorted, (n,).
         groups: The tuples of each action.
     """
 
-    actions: Indices
-    slots: Indices
-    keys: Float32s
-    groups: Groups
+    def __init__(self, keys: Float32s, actions: NDArray[np.unsignedinteger], slots: Indices) -> None:
+        self.slots = slots[np.argsort(actions[slots], kind="stable")]
+        found, starts = np.unique(actions[self.slots], return_index=True)
+        self.actions = found.astype(np.intp)
+        self.groups = Groups(starts, len(slots))
+        self._keys, self._sorted_keys = keys, np.empty((0, keys.shape[1]), np.float32)
+        self._searched = False
+
+    def squared_distances(self, key: Float32s) -> Float32s:
+        """Of every tuple, sorted, to a key (width,); (n,)."""
+        if not self._searched:
+            # To sort the keys takes longer than this search: it pays from the second one on.
+            self._searched = True
+            return squared_distances(key, self._keys)[self.slots]
+        if not len(self._sorted_keys):
+            self._sorted_keys = self._keys[self.slots]
+        return squared_distances(key, self._sorted_keys)
 
 
 class EpisodicMemory:
@@ -178,9 +195,10 @@ class EpisodicMemory:
         if len(self) == 0:
             return q
         if self._by_action is None:
-            self._by_action = self._grouped_by_action()
+            n = len(self)
+            self._by_action = _ByAction(self._keys[:n], self._actions[:n], self._slots_by_age())
         grouped = self._by_action
-        neighbours, distances = grouped.groups.nearest(squared_distances(padded, grouped.keys), self.k_read)
+        neighbours, distances = grouped.groups.nearest(grouped.squared_distances(padded), self.k_read)
         values = self._values[grouped.slots[neighbours]]
         q[grouped.actions] = weighted_mean(values, similarity(distances, self.delta))
         return q
@@ -271,12 +289,6 @@ class EpisodicMemory:
 
     def _slots_by_age(self) -> Indices:
         return self._by_age(np.arange(len(self)))
-
-    def _grouped_by_action(self) -> _ByAction:
-        slots = self._slots_by_age()
-        slots = slots[np.argsort(self._actions[slots], kind="stable")]
-        actions, starts = np.unique(self._actions[slots], return_index=True)
-        return _ByAction(actions.astype(np.intp), slots, self._keys[slots], Groups(starts, len(slots)))
 
     def _padded(self, key: ArrayLike) -> Float32s:
         given = np.asarray(key, dtype=np.float64)
