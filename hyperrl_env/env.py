@@ -351,7 +351,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self._present_run()
         if self._renderer is None:
             gym.logger.warn(
-                "Nothing is rendered: give a render_mode, as in gym.make(id, render_mode='rgb_array')."
+                "Nothing to render. Give a render_mode: gym.make(id, render_mode='rgb_array')."
             )
             return None
         return self._renderer.render()

@@ -550,7 +550,7 @@ def test_the_values_of_a_mapping_are_what_is_offered(make_env):
         ([{"values": [1e-4]}], "mappings with a 'name'"),
         ([1], "what is offered, not 1"),
         ({}, "at least one"),
-        ({"gamma", "clip_range"}, "needs a list of hyperparameters, or a mapping"),
+        pytest.param({"gamma", "clip_range"}, "needs a list of hyperparameters, or a mapping", id="a set"),
         (3, "needs a list of hyperparameters, or a mapping"),
         ("ppo-mujco", "Did you mean 'ppo-mujoco'"),
     ],
