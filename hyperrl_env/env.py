@@ -350,9 +350,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         """
         self._present_run()
         if self._renderer is None:
-            gym.logger.warn(
-                "Nothing to render. Give a render_mode: gym.make(id, render_mode='rgb_array')."
-            )
+            gym.logger.warn("Nothing to render. Give a render_mode: gym.make(id, render_mode='rgb_array').")
             return None
         return self._renderer.render()
 
