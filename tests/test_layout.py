@@ -21,8 +21,12 @@ ROWS = (
     (
         "hyperrl_env.tasks",
         *(f"hyperrl_env.learners.{name}" for name in ("base", "ppo", "a2c", "single_update", "resumable")),
-        *(f"hyperrl_env.learners.{name}" for name in ("objective", "update_phase", "step_guard")),
-        *(f"hyperrl_env.learners.{name}" for name in ("gradient_history", "rollout_targets", "recording")),
+        *(
+            f"hyperrl_env.learners.{name}"
+            for name in ("arithmetic", "objective", "update_phase", "step_guard")
+        ),
+        *(f"hyperrl_env.learners.{name}" for name in ("gradient_history", "rollout_targets")),
+        *(f"hyperrl_env.learners.{name}" for name in ("recording", "step_guard")),
     ),
     ("hyperrl_env.learners.acktr",),
     ("hyperrl_env.learners.fast",),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyperparameters import definition
+from hyperrl_env.learners.arithmetic import Arithmetic
 from hyperrl_env.learners.gradient_history import GradientHistory
 from hyperrl_env.learners.recording import PhaseRecorder, RecordedPhase, variances_are_finite
 from hyperrl_env.learners.resumable import learner_state, set_learner_state
@@ -38,47 +38,6 @@ _OF_THE_RUN = (
     *("fast", "gradient_history", "targets", "update_phase"),
     *("_defaults", "_default_clip_range_vf", "_last_episode_return", "_recorder", "_reward_gamma"),
 )
-
-
-class Arithmetic(ABC):
-    """Another way to do a learner's rollouts and updates than Stable-Baselines3's own arithmetic."""
-
-    @abstractmethod
-    def link(self) -> bool:
-        """Makes this way that of the learner's present parts; whether these allow it."""
-
-    @property
-    @abstractmethod
-    def draws(self) -> bool:
-        """Whether an update draws from the global random generators."""
-
-    @abstractmethod
-    def can_collect(self) -> bool:
-        """Whether rollouts in the learner's environments can be collected this way, too."""
-
-    @abstractmethod
-    def collect(self) -> RecordedPhase:
-        """Collects a rollout into the rollout buffer."""
-
-    @abstractmethod
-    def targets(self, rollout: CollectedRollout, discounts: Discounts) -> Targets:
-        """The targets of a rollout."""
-
-    def lay_out(self) -> None:
-        """Called once the rollout buffer holds another rollout, or the same one laid out anew."""
-        return
-
-    def lay_out_targets(self) -> None:
-        """Called once the rollout buffer holds other targets of the same rollout."""
-        return
-
-    @abstractmethod
-    def update(self, indices: NDArray[np.int64] | None = None) -> bool:
-        """One update on these samples of the rollout, on all of them where None.
-
-        Returns:
-            Whether the learner did it or refused it, and `target_kl` did not end the phase instead.
-        """
 
 
 class InnerLearner(OnPolicyAlgorithm):

@@ -12,7 +12,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.utils import FloatSchedule
 from torch.nn import functional
 
-from hyperrl_env.learners.base import Arithmetic, InnerLearner
+from hyperrl_env.learners.arithmetic import Arithmetic
+from hyperrl_env.learners.base import InnerLearner
 from hyperrl_env.learners.update_phase import MinibatchPhase, UpdatePhase
 
 

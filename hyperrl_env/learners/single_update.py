@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from hyperrl_env.learners.base import Arithmetic, InnerLearner
+from hyperrl_env.learners.arithmetic import Arithmetic
+from hyperrl_env.learners.base import InnerLearner
 
 
 class SingleUpdateLearner(InnerLearner):

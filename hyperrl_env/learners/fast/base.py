@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from hyperrl_env.learners.base import Arithmetic, InnerLearner
+from hyperrl_env.learners.arithmetic import Arithmetic
+from hyperrl_env.learners.base import InnerLearner
 from hyperrl_env.learners.fast.actor_critic import ActorCritic
 from hyperrl_env.learners.fast.features import NetworkFeatures
 from hyperrl_env.learners.fast.flat_parameters import FlatParameters, flat_optimizer, has_flat_state
