@@ -29,7 +29,7 @@ from hyperrl_env.numeric.random_state import RandomState
 CLIP = 10.0
 
 EmbeddingName = Literal["vae", "paper", "random"]
-# Width of the VAE: the narrowest whose keys separate near values as well as the paper's (`benchmarks/`).
+# Width of the VAE: a compromise between the keys' worth and their cost (`docs/decisions/narrow-keys.md`).
 _WIDTH = 64
 
 
