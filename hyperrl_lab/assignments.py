@@ -80,24 +80,40 @@ def parse_assignments(assignments: Iterable[str], known: Mapping[str, Known]) ->
     Raises:
         ValueError: A pair without "=", or an unknown key; the message lists the valid keys.
     """
+    return assigned((_pair(assignment) for assignment in assignments), known)
+
+
+def assigned(pairs: Iterable[tuple[str, Any]], known: Mapping[str, Known]) -> Keywords:
+    """Sorts pairs of key and value by their owner; see `parse_assignments`.
+
+    Args:
+        pairs: The pairs.
+        known: The result of `known_keywords`.
+
+    Raises:
+        ValueError: An unknown key; the message lists the valid keys.
+    """
     keywords = Keywords()
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            raise ValueError(f"--set takes key=value, not {assignment!r}.")
+    for key, value in pairs:
         owner, name = _owner(key, known)
-        value = _value(text)
         if owner == "agent":
             keywords.agent[name] = value
         elif owner == "learner":
             keywords.env["learner_kwargs"] = {**keywords.env.get("learner_kwargs", {}), name: value}
         elif name == "learner_kwargs":
-            if not isinstance(value, dict):
-                raise ValueError(f"learner_kwargs must be a JSON object of keywords, not {text!r}.")
+            if not isinstance(value, Mapping):
+                raise ValueError(f"learner_kwargs must be a JSON object of keywords, not {value!r}.")
             keywords.env[name] = {**keywords.env.get(name, {}), **value}
         else:
             keywords.env[name] = value
     return keywords
+
+
+def _pair(assignment: str) -> tuple[str, Any]:
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise ValueError(f"--set takes key=value, not {assignment!r}.")
+    return key, _value(text)
 
 
 def _parameters(constructor: Callable[..., Any], but: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,141 @@
+"""A study: tasks x methods x seeds, each an independent run in a folder of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hyperrl_lab.assignments import assigned, known_keywords
+from hyperrl_lab.config import RunConfig
+from hyperrl_lab.ids import resolve_id
+
+
+@dataclass(frozen=True)
+class StudyTask:
+    """What is trained on.
+
+    Attributes:
+        id: The environment's id.
+        name: Its name in folders, tables and pictures. "": the id without "HyperRL-" and its version.
+        total_env_steps: Budget of a run in environment steps. None: the study's, or else the task's default.
+        settings: Keywords as for `--set`, by key; they override the study's.
+    """
+
+    id: str
+    name: str = ""
+    total_env_steps: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """What chooses the hyperparameters.
+
+    Attributes:
+        agent: The hyper-agent's name or import path.
+        name: Its name in folders, tables and pictures. "": the agent's.
+        settings: Keywords as for `--set`, by key; they override the task's and the study's.
+    """
+
+    agent: str
+    name: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study.
+
+    Attributes:
+        folder: Name of its folder in the study's, unique in the study.
+        task: The task's name.
+        method: The method's name.
+        config: The configuration; its seed is the run's.
+    """
+
+    folder: str
+    task: str
+    method: str
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's declaration.
+
+    Attributes:
+        title: What it is, for tables and pictures.
+        tasks: What is trained on.
+        methods: What is compared.
+        seeds: One run per task, method and seed.
+        total_env_steps: Budget of a run. None: each task's default.
+        settings: Keywords of every run, as for `--set`, by key.
+        evaluate_episodes: Episodes of the final policy after each run; 0: none.
+        baseline: Name of the method that the others are compared with. None: the first.
+        threads: See `RunConfig`.
+        log_interval: See `RunConfig`.
+    """
+
+    title: str
+    tasks: Sequence[StudyTask]
+    methods: Sequence[Method]
+    seeds: Sequence[int]
+    total_env_steps: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    evaluate_episodes: int = 0
+    baseline: str | None = None
+    threads: int = 1
+    log_interval: int | None = None
+
+    def runs(self) -> list[StudyRun]:
+        """All runs: every method and task with the first seed, then with the next.
+
+        So that what can be compared is complete as early as possible.
+
+        Raises:
+            ValueError: An unknown id, agent or keyword, or two runs with one folder.
+        """
+        runs = [
+            self._run(task, method, seed)
+            for seed in self.seeds
+            for task in self.tasks
+            for method in self.methods
+        ]
+        folders = [run.folder for run in runs]
+        if twice := sorted({folder for folder in folders if folders.count(folder) > 1}):
+            raise ValueError(f"Two runs of the study have one name: {', '.join(twice)}. Name them apart.")
+        return runs
+
+    def _run(self, task: StudyTask, method: Method, seed: int) -> StudyRun:
+        id_ = resolve_id(task.id)
+        task_name, method_name = task.name or short_name(id_), method.name or method.agent
+        settings = {**self.settings, **task.settings, **method.settings}
+        keywords = assigned(settings.items(), known_keywords(id_, method.agent))
+        config = RunConfig(
+            id=id_,
+            agent=method.agent,
+            seed=seed,
+            total_env_steps=task.total_env_steps or self.total_env_steps,
+            env_kwargs=keywords.env,
+            agent_kwargs=keywords.agent,
+            threads=self.threads,
+            log_interval=self.log_interval,
+        )
+        return StudyRun(f"{_slug(task_name)}-{_slug(method_name)}-{seed}", task_name, method_name, config)
+
+
+def short_name(id_: str) -> str:
+    """An id without what all ids share.
+
+    Example:
+        >>> short_name("HyperRL-PPO-Hopper-v0")
+        'PPO-Hopper'
+    """
+    return re.sub(r"-v\d+$", "", id_.rpartition(":")[2]).removeprefix("HyperRL-")
+
+
+def _slug(name: str) -> str:
+    """A name as a part of a folder's name."""
+    return re.sub(r"[^\w.+=,-]+", "_", name).strip("_") or "unnamed"
