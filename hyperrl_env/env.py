@@ -264,6 +264,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self._config = config
         self.family = config.family
         self.render_mode = config.render_mode
+        self.inner_run_config = config.inner_run
         self.total_env_steps = config.inner_run.total_env_steps
         self.learning_episode_phases = config.learning_episode_phases
         self.phases_per_run = config.phases_per_run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -231,6 +231,10 @@ class InnerRun:
                     self.learner.restart_inner_episodes()
         self.failed = False
         return not continued
+
+    def own_random_state(self) -> AbstractContextManager[None]:
+        """A block in which the global generators are the run's own, as SB3 needs them."""
+        return self._random_state.swapped_in()
 
     def close(self) -> None:
         """Closes the inner environments."""

@@ -16,6 +16,9 @@ A learning rate that falls to 0 is 0 in the last update phase, as in Stable-Base
 0 too, so no choice there has an effect: `acting` finds the other rows. Nor does the last phase earn a
 hyper-reward: no environment phase follows it.
 
+`memory.parquet`, of an agent with an episodic memory, has one row per entry at the end of the run, the
+earliest added first: `key_0` and so on (the key's components), `action` (the joint action) and `value`.
+
 `episodes.parquet` has one row per inner episode in the order of their ends: `env_steps` at its end (with
 several inner environments: at the end of the environment phase in which it ended), `return`
 (undiscounted, of raw rewards) and `length`.
@@ -39,6 +42,7 @@ from hyperrl_env.saving.files import whole_file
 from hyperrl_env.search_space import BoundSearchSpace
 
 ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE = "actions.parquet", "episodes.parquet", "summary.json"
+ENTRIES_FILE = "memory.parquet"
 _ENDED = ("finished", "diverged")
 Columns = Mapping[str, NDArray[Any]]
 
@@ -203,6 +207,19 @@ class EpisodeLog(ColumnLog):
             # With some wrappers the learner takes fewer steps than the episode has.
             self._ended = min(self._ended + length, env_steps) if self._single else env_steps
             self.append((self._ended, episode_return, length))
+
+
+def write_entries(memory: Any, path: Path) -> None:
+    """Writes the entries of an episodic memory to `memory.parquet`, completely or not at all.
+
+    Args:
+        memory: Has `keys` (n, d), `actions` (n,) and `values` (n,), the earliest added first.
+        path: The file.
+    """
+    columns = {f"key_{i}": pa.array(column) for i, column in enumerate(np.asarray(memory.keys).T)}
+    columns |= {"action": pa.array(memory.actions), "value": pa.array(memory.values)}
+    with whole_file(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
 
 
 def outcome(folder: Path) -> str | None:

@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 import agents
 from hyperrl_env import CheckpointError, HyperRLEnv
-from hyperrl_env.saving.checkpoint import State
+from hyperrl_env.policy import policy_state
+from hyperrl_env.saving.checkpoint import State, write_checkpoint
 from hyperrl_env.saving.files import whole_file, write_text
 from hyperrl_env.saving.identity import as_plain_values, differences
 from hyperrl_lab.checkpoints import Checkpoints
@@ -28,11 +29,21 @@ from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.log import PROGRESS_FILE, RunLog
 from hyperrl_lab.plots import CURVE_FILE, MEMORY_FILE, SCHEDULE_FILE, draw_pictures
 from hyperrl_lab.progress import Progress
-from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE, ActionLog, EpisodeLog
+from hyperrl_lab.results import (
+    ACTIONS_FILE,
+    ENTRIES_FILE,
+    EPISODES_FILE,
+    SUMMARY_FILE,
+    ActionLog,
+    EpisodeLog,
+    write_entries,
+)
 
-MODEL_FILE, NORMALIZER_FILE = "model.zip", "vecnormalize.pkl"
+# The policy as Stable-Baselines3 saves it, in pickles that this project never loads, and as it does.
+MODEL_FILE, NORMALIZER_FILE, POLICY_FILE = "model.zip", "vecnormalize.pkl", "policy.zip"
 _RESULTS = (
-    *(PROGRESS_FILE, ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE, MODEL_FILE, NORMALIZER_FILE),
+    *(PROGRESS_FILE, ACTIONS_FILE, EPISODES_FILE, ENTRIES_FILE, SUMMARY_FILE),
+    *(MODEL_FILE, NORMALIZER_FILE, POLICY_FILE),
     *(CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE),
 )
 # During the run the Parquet files lag behind by at most this long.
@@ -183,7 +194,7 @@ class TrainingRun:
             summary = self._write("interrupted" if not finished else "diverged" if diverged else "finished")
         if pictures:
             self.progress.activity = "drawing"
-            memory = getattr(self._agent, "memory", None)
+            memory = self._memory()
             for name in (CURVE_FILE, SCHEDULE_FILE, *([] if memory is None else [MEMORY_FILE])):
                 self._files.claim(name)
             draw_pictures(self.folder, self.config.name, memory)
@@ -273,6 +284,10 @@ class TrainingRun:
         self._actions.write(self._files.claim(ACTIONS_FILE))
         self._episodes.write(self._files.claim(EPISODES_FILE))
 
+    def _memory(self) -> Any:
+        """The agent's episodic memory; None if it has none."""
+        return getattr(self._agent, "memory", None)
+
     def _write(self, status: str) -> dict[str, Any]:
         """Writes all results but the pictures; returns the summary."""
         self.progress.stop()
@@ -285,6 +300,9 @@ class TrainingRun:
         if (normalizer := model.get_vec_normalize_env()) is not None:
             with whole_file(self._files.claim(NORMALIZER_FILE)) as temporary:
                 normalizer.save(str(temporary))
+        write_checkpoint(self._files.claim(POLICY_FILE), policy_state(self._inner.learner))
+        if (memory := self._memory()) is not None:
+            write_entries(memory, self._files.claim(ENTRIES_FILE))
         summary = {"run": self.config.name, "status": status, **self.progress.summary()}
         write_text(self._files.claim(SUMMARY_FILE), json.dumps(summary, indent=2) + "\n")
         return summary

@@ -32,6 +32,7 @@ ROWS = (
     ("hyperrl_env.learners.fast",),
     ("hyperrl_env.learners",),
     ("hyperrl_env.inner_run", "hyperrl_env.rendering"),
+    ("hyperrl_env.policy",),
     ("hyperrl_env.configuration", "hyperrl_env.episode", "hyperrl_env.info"),
     ("hyperrl_env.env",),
     ("hyperrl_env",),

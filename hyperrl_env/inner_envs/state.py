@@ -136,7 +136,7 @@ def _vec_wrapper_state(wrapper: VecEnvWrapper) -> dict[str, Any]:
         return {"stacks": {name: stack.stacked_obs for name, stack in stacks.items()}}
     if isinstance(wrapper, VecNormalize):
         old_obs = getattr(wrapper, "old_obs", None)
-        scales = {name: [rms.mean, rms.var, rms.count] for name, rms in _scales(wrapper).items()}
+        scales = {name: [rms.mean, rms.var, rms.count] for name, rms in running_statistics(wrapper).items()}
         return {"scales": scales, "returns": wrapper.returns, "old": [old_obs, wrapper.old_reward]}
     return {}
 
@@ -146,7 +146,7 @@ def _set_vec_wrapper_state(wrapper: VecEnvWrapper, state: Mapping[str, Any]) -> 
         for name, stack in _stacks(wrapper).items():
             stack.stacked_obs = state["stacks"][name]
     if isinstance(wrapper, VecNormalize):
-        for name, rms in _scales(wrapper).items():
+        for name, rms in running_statistics(wrapper).items():
             rms.mean, rms.var, rms.count = state["scales"][name]
         wrapper.returns = state["returns"]
         wrapper.old_obs, wrapper.old_reward = state["old"]
@@ -159,7 +159,7 @@ def _stacks(wrapper: VecFrameStack) -> dict[str, Any]:
     return dict(parts)
 
 
-def _scales(wrapper: VecNormalize) -> dict[str, RunningMeanStd]:
+def running_statistics(wrapper: VecNormalize) -> dict[str, RunningMeanStd]:
     """The running statistics of returns and of the observation's parts."""
     scales = {"returns": wrapper.ret_rms}
     if wrapper.norm_obs:
