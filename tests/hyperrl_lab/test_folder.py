@@ -238,8 +238,9 @@ def test_the_record_names_what_was_written(small, tmp_path):
     train(small["a2c"], tmp_path)
     names = json.loads((tmp_path / RECORD_FILE).read_text())
     events = [path.name for path in tmp_path.glob("events*")]
-    results = {"actions.parquet", "episodes.parquet", "model.zip", "vecnormalize.pkl", "summary.json"}
-    assert set(names) == {"progress.csv", *events, *results}
+    results = {"actions.parquet", "episodes.parquet", "summary.json"}
+    policy = {"model.zip", "policy.zip", "vecnormalize.pkl"}
+    assert set(names) == {"progress.csv", *events, *results, *policy}
     assert len(events) == 1
 
 
