@@ -12,7 +12,8 @@ import agents
 from benchmarks.tables import Table, duration, median, spread
 from benchmarks.timing import Side, divided, ratios, take_turns
 from hyperrl_env.inner_envs.make import make_inner_envs
-from hyperrl_env.tasks import TASKS, get_settings
+from hyperrl_env.settings import get_settings
+from hyperrl_env.tasks import TASKS
 
 CASES = (
     ("BipedalWalker", 16),

@@ -12,7 +12,7 @@ from benchmarks.envs import half_cheetah
 from benchmarks.episodic import make_agent
 from benchmarks.tables import Table, at_least, at_most, duration, median, percent, spread
 from benchmarks.timing import Side, divided, ratios, take_turns
-from hyperrl_env.tasks import get_settings
+from hyperrl_env.settings import get_settings
 
 N_STEPS = 2048
 DECISIONS = {"update": (0.2, "20 %"), "epoch": (0.01, "1 %"), "phase": (0.01, "1 %")}

@@ -11,7 +11,8 @@ from hyperrl_env.presets import PRESETS
 from hyperrl_env.registration import env_ids, register_envs
 from hyperrl_env.saving.checkpoint import CheckpointError
 from hyperrl_env.search_space import SearchSpace
-from hyperrl_env.tasks import SETTINGS, TASKS
+from hyperrl_env.settings import SETTINGS
+from hyperrl_env.tasks import TASKS
 
 __version__ = "0.1.0"
 

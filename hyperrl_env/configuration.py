@@ -20,7 +20,8 @@ from hyperrl_env.presets import get_search_space
 from hyperrl_env.rendering import RENDERERS
 from hyperrl_env.saving.identity import as_plain_values
 from hyperrl_env.search_space import ActionMode, BoundSearchSpace, Offered, SearchSpace
-from hyperrl_env.tasks import TASKS, Family, get_settings
+from hyperrl_env.settings import StartingPoint, get_settings
+from hyperrl_env.tasks import TASKS, Family
 
 Decision = Literal["update", "epoch", "phase"]
 # Fields of the inner runs' configuration that the identity states in other words: a callable has no
@@ -79,6 +80,7 @@ def resolve(
     env_id: str | None,
     env_fn: Callable[..., gym.Env[Any, Any]] | None,
     env_kwargs: Mapping[str, Any] | None,
+    settings: StartingPoint,
     total_env_steps: int | None,
     search_space: str | Offered | SearchSpace | None,
     action_mode: ActionMode,
@@ -99,7 +101,7 @@ def resolve(
 
     Arguments and errors are those of `HyperRLEnv`.
     """
-    settings = get_settings(algorithm, task)
+    start = get_settings(algorithm, task, settings, env_id)
     check_keywords("learner_kwargs", learner_kwargs or {})
     check_keywords("env_kwargs", env_kwargs or {})
     check_text("backend", backend)
@@ -118,22 +120,22 @@ def resolve(
     inner_run = InnerRunConfig(
         algorithm=algorithm,
         backend="fast" if backend == "auto" else backend,
-        learner_kwargs={**settings.learner_kwargs, **(learner_kwargs or {})},
+        learner_kwargs={**start.learner_kwargs, **(learner_kwargs or {})},
         env=_inner_env(env_id, env_fn, task),
         env_kwargs=env_kwargs or {},
         # What the user brings is taken as it is.
-        atari=settings.family == "atari" and env_id is None and env_fn is None,
+        atari=start.family == "atari" and env_id is None and env_fn is None,
         vec_backend=vec_backend,
-        n_envs=settings.n_envs if n_envs is None else n_envs,
-        normalize=settings.normalize if normalize is None else normalize,
-        total_env_steps=settings.total_env_steps if total_env_steps is None else total_env_steps,
+        n_envs=start.n_envs if n_envs is None else n_envs,
+        normalize=start.normalize if normalize is None else normalize,
+        total_env_steps=start.total_env_steps if total_env_steps is None else total_env_steps,
         gradient_order=order,
         device=device,
     )
     facts = _probe(inner_run, backend)
     steps = inner_run.total_env_steps
     check_at_least("total_env_steps", steps, facts.rollout_size, "one environment phase, n_steps * n_envs")
-    space = settings.search_space if search_space is None else get_search_space(search_space)
+    space = start.search_space if search_space is None else get_search_space(search_space)
     bound = BoundSearchSpace(space, action_mode, facts.defaults, facts.rollout_size)
     identity = {
         **{name: value for name, value in vars(inner_run).items() if name not in _NOT_IDENTITY},
@@ -146,7 +148,7 @@ def resolve(
     }
     return Configuration(
         title=f"{algorithm} on {task or env_id or 'your own environment'}",
-        family=settings.family,
+        family=start.family,
         inner_run=inner_run,
         rollout_size=facts.rollout_size,
         search_space=bound,

@@ -26,6 +26,7 @@ from hyperrl_env.rendering import RENDERERS, Renderer, make_renderer
 from hyperrl_env.saving.checkpoint import CheckpointError, State, copied, read_checkpoint, write_checkpoint
 from hyperrl_env.saving.identity import check_identity
 from hyperrl_env.search_space import ActionMode, Offered, SearchSpace
+from hyperrl_env.settings import StartingPoint
 
 Observation = NDArray[np.float32]
 
@@ -166,6 +167,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         env_id: Gymnasium id of the inner environment. Default: the task's.
         env_fn: A callable that returns a new inner environment at each call, instead of `env_id`.
         env_kwargs: Keyword arguments of the inner environment.
+        settings: What the settings below start from. "paper": the task's own. "zoo": the tuned values
+            of RL Baselines3 Zoo, which has PPO and A2C. "sb3": Stable-Baselines3's defaults.
         total_env_steps: Budget of a run in inner environment steps. Default: the task's.
         search_space: A preset's name, hyperparameter names, a mapping of names to values (or to further
             arguments of `Hyperparameter`), or a `SearchSpace`. Default: the task's.
@@ -223,6 +226,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         env_id: str | None = None,
         env_fn: Callable[..., gym.Env[Any, Any]] | None = None,
         env_kwargs: Mapping[str, Any] | None = None,
+        settings: StartingPoint = "paper",
         total_env_steps: int | None = None,
         search_space: str | Offered | SearchSpace | None = None,
         action_mode: ActionMode = "discrete",
@@ -245,6 +249,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             env_id=env_id,
             env_fn=env_fn,
             env_kwargs=env_kwargs,
+            settings=settings,
             total_env_steps=total_env_steps,
             search_space=search_space,
             action_mode=action_mode,

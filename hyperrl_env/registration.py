@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gymnasium as gym
 
-from hyperrl_env.tasks import GENERIC_SETTINGS, SETTINGS
+from hyperrl_env.settings import GENERIC_SETTINGS, SETTINGS
 
 _ENTRY_POINT = "hyperrl_env.env:HyperRLEnv"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from inspect import Parameter, getdoc
@@ -22,7 +23,7 @@ from hyperrl_env import (
     SearchSpace,
 )
 from hyperrl_env.learners import LEARNERS
-from hyperrl_env.tasks import GENERIC_SETTINGS, Settings
+from hyperrl_env.settings import GENERIC_SETTINGS, ZOO, Settings, get_settings
 
 Row = tuple[str, ...]
 
@@ -128,14 +129,42 @@ def _tasks() -> Iterator[Row]:
     yield from _shared(row)
 
 
+def _settings_row(starting_point: str, settings: Settings) -> Row:
+    envs = "1 env" if settings.n_envs == 1 else f"{settings.n_envs} envs"
+    normalized = "normalised" if settings.normalize else "not normalised"
+    kwargs = _keywords(settings.learner_kwargs)
+    return (
+        starting_point,
+        f"{settings.total_env_steps:,} env steps, {envs}, {normalized}" + f"; {kwargs}" * bool(kwargs),
+    )
+
+
+def _starting_points() -> Iterator[tuple[str, Mapping[tuple[str, str], Settings]]]:
+    yield "paper", SETTINGS
+    yield "zoo", ZOO
+    yield "sb3", {key: get_settings(*key, "sb3") for key in SETTINGS}
+
+
 def _settings() -> Iterator[Row]:
-    return _shared(lambda settings: (_keywords(settings.learner_kwargs) or "none",))
+    for starting_point, table in _starting_points():
+        yield from _shared(functools.partial(_settings_row, starting_point), table)
 
 
-def _shared(row: Callable[[Settings], Row]) -> Iterator[Row]:
+def _all_settings() -> Iterator[Row]:
+    """The starting points of every task, one below the other."""
+    tables = dict(_starting_points())
+    for algorithm, task in dict.fromkeys(key for table in tables.values() for key in table):
+        for starting_point, table in tables.items():
+            if (settings := table.get((algorithm, task))) is not None:
+                yield f"{algorithm}, {task}", *_settings_row(starting_point, settings)
+
+
+def _shared(
+    row: Callable[[Settings], Row], table: Mapping[tuple[str, str], Settings] = SETTINGS
+) -> Iterator[Row]:
     """The settings of every task; tasks with the same settings share a row."""
     shared: dict[tuple[str, Row], list[str]] = {}
-    for (algorithm, task), settings in SETTINGS.items():
+    for (algorithm, task), settings in table.items():
         shared.setdefault((algorithm, row(settings)), []).append(task)
     for (algorithm, cells), tasks in shared.items():
         yield f"{algorithm}, {_group(tasks)}", *cells
@@ -146,8 +175,9 @@ def _group(tasks: list[str]) -> str:
     if len(tasks) == len(TASKS):
         return "all tasks"
     names = []
-    for family in dict.fromkeys(TASKS[task].family for task in tasks):
-        members = [task for task in tasks if TASKS[task].family == family]
+    families = {task: TASKS[task].family if task in TASKS else None for task in tasks}
+    for family in dict.fromkeys(families.values()):
+        members = [task for task in tasks if families[task] == family]
         whole = len(members) == sum(task.family == family for task in TASKS.values())
         names += [f"all of {family}"] if whole else members
     return ", ".join(names)
@@ -202,6 +232,11 @@ def _keywords(keywords: Mapping[str, Any]) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, LinearSchedule):
         return f"{value.start:g} falling linearly to {value.end:g}"
+    if isinstance(value, type):
+        return value.__name__
+    if isinstance(value, Mapping):
+        # Words of their own, so that narrow columns can wrap them.
+        return f"{{ {_keywords(value)} }}"
     return repr(value)
 
 
@@ -225,9 +260,10 @@ LISTINGS: Mapping[str, Listing] = {
         named=False,
     ),
     "settings": Listing(
-        "Settings of the inner learner (overriding Stable-Baselines3's defaults)",
-        ("tasks", "settings"),
+        "Starting points (--set settings=NAME), over Stable-Baselines3's defaults",
+        ("tasks", "settings", "budget, environments, learner"),
         _settings,
+        _all_settings,
         named=False,
     ),
     "agents": Listing("Agents", ("agent", "what it does", "keywords (--set agent.keyword=value)"), _agents),

@@ -20,6 +20,7 @@ ROWS = (
     ),
     (
         "hyperrl_env.tasks",
+        "hyperrl_env.settings",
         *(f"hyperrl_env.learners.{name}" for name in ("base", "ppo", "a2c", "single_update", "resumable")),
         *(
             f"hyperrl_env.learners.{name}"

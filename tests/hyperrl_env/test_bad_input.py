@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hyperrl_env import HYPER_REWARDS, PRESETS, TASKS, HyperRLEnv
 from hyperrl_env.learners import learner_class
-from hyperrl_env.tasks import get_settings
+from hyperrl_env.settings import get_settings
 
 MODES = ["discrete", "multi_discrete", "box"]
 
