@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from inspect import Parameter, signature
 from typing import Any
 
@@ -15,27 +15,51 @@ from agents.loop import Step, run, steps
 from agents.random import RandomAgent
 from agents.sb3 import make_dqn_agent, make_sb3_agent
 from hyperrl_env.checks import unknown
-
-AGENTS: Mapping[str, Callable[..., HyperAgent]] = {
-    "epgt": EpisodicControlAgent,
-    "random": RandomAgent,
-    "fixed": FixedAgent,
-    "dqn": make_dqn_agent,
-    "sb3": make_sb3_agent,
-}
-
+from hyperrl_env.registry import Registry
 
 # An agent's name, the user's own class, or a function that makes an agent.
 Agent = str | Callable[..., HyperAgent]
 
 
+def _check(factory: object) -> None:
+    if not callable(factory) or (isinstance(factory, type) and not issubclass(factory, HyperAgent)):
+        raise ValueError(f"An agent must be a name or a subclass of agents.HyperAgent, not {factory!r}.")
+
+
+AGENTS: Registry[Callable[..., HyperAgent]] = Registry(
+    "agent",
+    "hyperrl.agents",
+    {
+        "epgt": EpisodicControlAgent,
+        "random": RandomAgent,
+        "fixed": FixedAgent,
+        "dqn": make_dqn_agent,
+        "sb3": make_sb3_agent,
+    },
+    _check,
+)
+
+
+def register(name: str, factory: Callable[..., HyperAgent]) -> None:
+    """Gives an agent of yours a name: `make`, the command line and sweeps of this process then know it.
+
+    To have other processes know it, let an installed package offer it by the entry point
+    `hyperrl.agents`, or use its import path.
+
+    Args:
+        name: Letters, digits, "_", "." and "-".
+        factory: A subclass of `HyperAgent`, or a function that returns one; it takes `env` and `seed`.
+
+    Raises:
+        ValueError: A name that is impossible or taken, or something that makes no agent.
+    """
+    AGENTS.register(name, factory)
+
+
 def _factory(name: Agent) -> Callable[..., HyperAgent]:
     if isinstance(name, str):
-        if name not in AGENTS:
-            raise ValueError(unknown("agent", name, AGENTS))
-        return AGENTS[name]
-    if not callable(name) or (isinstance(name, type) and not issubclass(name, HyperAgent)):
-        raise ValueError(f"An agent must be a name or a subclass of agents.HyperAgent, not {name!r}.")
+        return AGENTS.find(name)
+    _check(name)
     return name
 
 
@@ -101,6 +125,7 @@ __all__ = [
     "Step",
     "keywords",
     "make",
+    "register",
     "run",
     "steps",
 ]

@@ -4,19 +4,20 @@ Importing this package registers the ids.
 """
 
 from hyperrl_env.env import HyperRLEnv
-from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase
+from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, register_hyper_reward
 from hyperrl_env.hyperparameters import DEFINITIONS, Hyperparameter
 from hyperrl_env.inner_run import InnerEnvError
 from hyperrl_env.presets import PRESETS
-from hyperrl_env.registration import env_ids, register_envs
+from hyperrl_env.registration import env_ids, load_tasks, register_envs, register_task
 from hyperrl_env.saving.checkpoint import CheckpointError
 from hyperrl_env.search_space import SearchSpace
-from hyperrl_env.settings import SETTINGS
-from hyperrl_env.tasks import TASKS
+from hyperrl_env.settings import SETTINGS, Settings
+from hyperrl_env.tasks import TASKS, Task
 
 __version__ = "0.1.0"
 
 register_envs()
+load_tasks()
 
 __all__ = [
     "DEFINITIONS",
@@ -30,6 +31,10 @@ __all__ = [
     "Hyperparameter",
     "InnerEnvError",
     "SearchSpace",
+    "Settings",
+    "Task",
     "env_ids",
     "register_envs",
+    "register_hyper_reward",
+    "register_task",
 ]

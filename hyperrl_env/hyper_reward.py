@@ -6,15 +6,15 @@ same signature can be used instead. Equation numbers refer to Le et al., AAAI 20
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperrl_env.checks import unknown
 from hyperrl_env.numeric.discounted_sums import discounted_sums
+from hyperrl_env.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,37 @@ def value_target(phase: EnvironmentPhase) -> float:
     return float(np.mean(phase.value_targets))
 
 
-HYPER_REWARDS: Mapping[str, HyperReward] = {
-    "discounted_return": discounted_return,
-    "episode_return": episode_return,
-    "value_target": value_target,
-}
+def _check(hyper_reward: object) -> None:
+    if not callable(hyper_reward):
+        raise ValueError(f"A hyper-reward must be a function of an EnvironmentPhase, not {hyper_reward!r}.")
+
+
+HYPER_REWARDS: Registry[HyperReward] = Registry(
+    "hyper_reward",
+    "hyperrl.hyper_rewards",
+    {
+        "discounted_return": discounted_return,
+        "episode_return": episode_return,
+        "value_target": value_target,
+    },
+    _check,
+)
+
+
+def register_hyper_reward(name: str, hyper_reward: HyperReward) -> None:
+    """Gives a hyper-reward of yours a name, by which `hyper_reward=` then finds it in this process.
+
+    It is in every `info` at the end of a phase from then on, whichever hyper-reward is used. An installed
+    package offers one to all processes by the entry point `hyperrl.hyper_rewards`.
+
+    Args:
+        name: Letters, digits, "_", "." and "-".
+        hyper_reward: A function of an `EnvironmentPhase`.
+
+    Raises:
+        ValueError: A name that is impossible or taken, or something that is no function.
+    """
+    HYPER_REWARDS.register(name, hyper_reward)
 
 
 def get_hyper_reward(hyper_reward: str | HyperReward) -> HyperReward:
@@ -120,6 +146,7 @@ def get_hyper_reward(hyper_reward: str | HyperReward) -> HyperReward:
     """
     if callable(hyper_reward):
         return hyper_reward
-    if not isinstance(hyper_reward, str) or hyper_reward not in HYPER_REWARDS:
-        raise ValueError(f"{unknown('hyper_reward', hyper_reward, HYPER_REWARDS)} Or give a callable.")
-    return HYPER_REWARDS[hyper_reward]
+    try:
+        return HYPER_REWARDS.find(hyper_reward)
+    except ValueError as error:
+        raise ValueError(f"{error} Or give a callable.") from error

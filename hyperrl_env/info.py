@@ -43,7 +43,7 @@ def phase_info(statistics: Mapping[str, float | None], phase: EnvironmentPhase |
     episodes = [] if phase is None else zip(phase.episode_returns, phase.episode_lengths, strict=True)
     # Nobody knows what an episode with a reward that is not finite was worth.
     finite = [(reward, length) for reward, length in episodes if math.isfinite(reward)]
-    found = {} if phase is None else {name: f(phase) for name, f in HYPER_REWARDS.items()}
+    found = {} if phase is None else {name: f(phase) for name, f in HYPER_REWARDS.known.items()}
     return {
         **{name: value if math.isfinite(value) else None for name, value in found.items()},
         "phase_stats": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,10 +23,10 @@ class Task:
 
     name: str
     env_id: str
-    family: Family
+    family: Family = "generic"
 
 
-TASKS: Mapping[str, Task] = {
+TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task("HalfCheetah", "HalfCheetah-v5", "mujoco"),

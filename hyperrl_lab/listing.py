@@ -184,8 +184,11 @@ def _group(tasks: list[str]) -> str:
 
 
 def _agents() -> Iterator[Row]:
-    for name, factory in agents.AGENTS.items():
-        yield name, _first_line(factory), _keywords(agents.keywords(name)) or "none"
+    for name in agents.AGENTS:
+        try:
+            yield name, _first_line(agents.AGENTS[name]), _keywords(agents.keywords(name)) or "none"
+        except ValueError as error:
+            yield name, str(error), "-"
 
 
 def _hyperparameters() -> Iterator[Row]:
@@ -208,8 +211,11 @@ def _presets() -> Iterator[Row]:
 
 
 def _hyper_rewards() -> Iterator[Row]:
-    for name, function in HYPER_REWARDS.items():
-        yield name, _first_line(function)
+    for name in HYPER_REWARDS:
+        try:
+            yield name, _first_line(HYPER_REWARDS[name])
+        except ValueError as error:
+            yield name, str(error)
 
 
 def _preset_name(space: SearchSpace) -> str:

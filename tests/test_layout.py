@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 # Bottom first. A file imports from its own row and those before it; the longest prefix that fits is its row.
 ROWS = (
     ("hyperrl_env.numeric", "hyperrl_env.saving", "hyperrl_env.checks"),
+    ("hyperrl_env.registry",),
     (
         "hyperrl_env.hyper_reward",
         "hyperrl_env.hyper_state",

@@ -16,7 +16,7 @@ from hyperrl_env.tasks import TASKS
 
 StartingPoint = Literal["paper", "zoo", "sb3"]
 
-SETTINGS: Mapping[tuple[str, str], Settings] = PAPER
+SETTINGS: dict[tuple[str, str], Settings] = dict(PAPER)
 
 # For any environment of the user's: Stable-Baselines3's own settings, and what the paper schedules.
 GENERIC_SETTINGS: Mapping[str, Settings] = {
@@ -62,6 +62,9 @@ def get_settings(
     generic = GENERIC_SETTINGS[algorithm]
     if task is None:
         return generic
+    if (algorithm, task) not in SETTINGS:
+        others = ", ".join(a for a, t in SETTINGS if t == task)
+        raise ValueError(f"The task {task!r} has no settings for {algorithm}. It has: {others}.")
     own = SETTINGS[algorithm, task]
     if starting_point == "paper":
         return own
