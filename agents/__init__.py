@@ -13,6 +13,7 @@ from agents.episodic import EpisodicControlAgent, EpisodicMemory
 from agents.fixed import FixedAgent
 from agents.loop import Step, run, steps
 from agents.random import RandomAgent
+from agents.replay import ReplayAgent
 from agents.sb3 import make_dqn_agent, make_sb3_agent
 from hyperrl_env.checks import unknown
 from hyperrl_env.registry import Registry
@@ -35,6 +36,7 @@ AGENTS: Registry[Callable[..., HyperAgent]] = Registry(
         "fixed": FixedAgent,
         "dqn": make_dqn_agent,
         "sb3": make_sb3_agent,
+        "replay": ReplayAgent,
     },
     _check,
 )
@@ -81,6 +83,17 @@ def keywords(name: Agent) -> dict[str, Any]:
     return {k: p.default for k, p in parameters.items() if p.kind in by_name and k not in ("env", "seed")}
 
 
+def env_kwargs(name: Agent, **kwargs: Any) -> dict[str, Any]:
+    """Keywords that the environment needs for an agent: see `HyperAgent.env_kwargs`.
+
+    Args:
+        name: See `make`.
+        **kwargs: The agent's keywords.
+    """
+    needed = getattr(_factory(name), "env_kwargs", None)
+    return {} if needed is None else dict(needed(**kwargs))
+
+
 def make(name: Agent, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> HyperAgent:
     """Makes a hyper-agent.
 
@@ -123,6 +136,7 @@ __all__ = [
     "EpisodicMemory",
     "HyperAgent",
     "Step",
+    "env_kwargs",
     "keywords",
     "make",
     "register",

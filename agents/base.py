@@ -55,6 +55,20 @@ class HyperAgent(ABC):
         check_at_least("seed", seed, 0)
         self.rng = np.random.default_rng(seed)
 
+    @classmethod
+    def env_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
+        """Keywords that the environment needs for this agent, by default none.
+
+        The command line and studies add them to those of the user, which override them.
+
+        Args:
+            **kwargs: The agent's keywords.
+
+        Raises:
+            ValueError: Keywords that are impossible.
+        """
+        return {}
+
     @abstractmethod
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """Chooses the hyper-action for the next step.

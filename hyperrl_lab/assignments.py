@@ -12,7 +12,8 @@ import agents
 from hyperrl_env import HyperRLEnv
 from hyperrl_env.checks import suggestion
 from hyperrl_env.learners import learner_class
-from hyperrl_lab.ids import id_kwargs
+from hyperrl_lab.config import RunConfig
+from hyperrl_lab.ids import id_kwargs, resolve_id
 from hyperrl_lab.importing import load_agent
 
 # The id sets algorithm and task, --total-env-steps the budget.
@@ -67,24 +68,23 @@ def known_keywords(id_: str, agent: str) -> dict[str, Known]:
     }
 
 
-def parse_assignments(assignments: Iterable[str], known: Mapping[str, Known]) -> Keywords:
-    """Reads `key=value` pairs.
-
-    A value is JSON, or else a string. A key belongs to the first of environment, agent and learner that
-    knows it; `env.key`, `agent.key` and `learner.key` name the owner. A later pair overrides an earlier one.
-
-    Args:
-        assignments: The pairs.
-        known: The result of `known_keywords`.
+def parse_assignment(assignment: str) -> tuple[str, Any]:
+    """Reads `key=value`; the value is JSON, or else a string.
 
     Raises:
-        ValueError: A pair without "=", or an unknown key; the message lists the valid keys.
+        ValueError: No "=", or no key.
     """
-    return assigned((_pair(assignment) for assignment in assignments), known)
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise ValueError(f"--set takes key=value, not {assignment!r}.")
+    return key, _value(text)
 
 
 def assigned(pairs: Iterable[tuple[str, Any]], known: Mapping[str, Known]) -> Keywords:
-    """Sorts pairs of key and value by their owner; see `parse_assignments`.
+    """Sorts pairs of key and value by their owner.
+
+    A key belongs to the first of environment, agent and learner that knows it; `env.key`, `agent.key` and
+    `learner.key` name the owner. A later pair overrides an earlier one.
 
     Args:
         pairs: The pairs.
@@ -109,11 +109,42 @@ def assigned(pairs: Iterable[tuple[str, Any]], known: Mapping[str, Known]) -> Ke
     return keywords
 
 
-def _pair(assignment: str) -> tuple[str, Any]:
-    key, equals, text = assignment.partition("=")
-    if not equals or not key:
-        raise ValueError(f"--set takes key=value, not {assignment!r}.")
-    return key, _value(text)
+def configure(
+    id_: str,
+    agent: str,
+    pairs: Iterable[tuple[str, Any]],
+    *,
+    seed: int = 0,
+    total_env_steps: int | None = None,
+    threads: int = 1,
+    log_interval: int | None = None,
+) -> RunConfig:
+    """The configuration of a run, with what its agent needs of the environment.
+
+    Args:
+        id_: The environment's id, as users type it.
+        agent: The agent's name or import path.
+        pairs: Keywords as for `--set`, as pairs of key and value.
+        seed: See `RunConfig`; so are the others.
+        total_env_steps: Budget.
+        threads: Threads.
+        log_interval: Update phases per line of the log.
+
+    Raises:
+        ValueError: An unknown id, agent or key, or impossible values.
+    """
+    keywords = assigned(pairs, known_keywords(id_, agent))
+    needed = agents.env_kwargs(load_agent(agent), **keywords.agent)
+    return RunConfig(
+        id=resolve_id(id_),
+        agent=agent,
+        seed=seed,
+        total_env_steps=total_env_steps,
+        env_kwargs={**needed, **keywords.env},
+        agent_kwargs=keywords.agent,
+        threads=threads,
+        log_interval=log_interval,
+    )
 
 
 def _parameters(constructor: Callable[..., Any], but: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from hyperrl_env import CheckpointError, InnerEnvError
-from hyperrl_lab.assignments import known_keywords, parse_assignments
+from hyperrl_lab.assignments import configure, parse_assignment
 from hyperrl_lab.commands.base import (
     FAILED,
     SIGNALLED,
@@ -24,7 +24,6 @@ from hyperrl_lab.commands.base import (
 )
 from hyperrl_lab.config import RunConfig, read_config
 from hyperrl_lab.display import Display
-from hyperrl_lab.ids import resolve_id
 from hyperrl_lab.interrupt import Interrupt
 from hyperrl_lab.results import outcome
 from hyperrl_lab.run import TrainingRun
@@ -138,14 +137,12 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     if arguments.id is None:
         raise ValueError("Give the ID of an environment (`hyperrl list ids` shows them all) or --config.")
     agent = "epgt" if arguments.agent is None else arguments.agent
-    keywords = parse_assignments(arguments.set or (), known_keywords(arguments.id, agent))
-    return RunConfig(
-        id=resolve_id(arguments.id),
-        agent=agent,
+    return configure(
+        arguments.id,
+        agent,
+        [parse_assignment(assignment) for assignment in arguments.set or ()],
         seed=0 if arguments.seed is None else arguments.seed,
         total_env_steps=arguments.total_env_steps,
-        env_kwargs=keywords.env,
-        agent_kwargs=keywords.agent,
         threads=1 if arguments.threads is None else arguments.threads,
         log_interval=arguments.log_interval,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hyperrl_lab.assignments import assigned, known_keywords
+from hyperrl_lab.assignments import configure
 from hyperrl_lab.config import RunConfig
 from hyperrl_lab.ids import resolve_id
 
@@ -112,14 +112,12 @@ class Study:
         id_ = resolve_id(task.id)
         task_name, method_name = task.name or short_name(id_), method.name or method.agent
         settings = {**self.settings, **task.settings, **method.settings}
-        keywords = assigned(settings.items(), known_keywords(id_, method.agent))
-        config = RunConfig(
-            id=id_,
-            agent=method.agent,
+        config = configure(
+            id_,
+            method.agent,
+            settings.items(),
             seed=seed,
             total_env_steps=task.total_env_steps or self.total_env_steps,
-            env_kwargs=keywords.env,
-            agent_kwargs=keywords.agent,
             threads=self.threads,
             log_interval=self.log_interval,
         )

@@ -87,7 +87,7 @@ def test_fixed_takes_an_action_itself():
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
-        ("sarsa", {}, r"^Unknown agent 'sarsa'\. Valid agents: epgt, random, fixed, dqn, sb3\."),
+        ("sarsa", {}, r"^Unknown agent 'sarsa'\. Valid agents: epgt, random, fixed, dqn, sb3, "),
         ("egpt", {}, "Did you mean 'epgt'"),
         (
             "epgt",

@@ -1,12 +1,16 @@
 import pytest
 
-from hyperrl_lab.assignments import Keywords, Known, known_keywords, parse_assignments
+from hyperrl_lab.assignments import Keywords, Known, assigned, known_keywords, parse_assignment
 
 KNOWN = {
     "env": Known(("n_envs", "device", "search_space", "learner_kwargs")),
     "agent": Known(("beta", "device", "gamma")),
     "learner": Known(("gamma", "n_steps", "policy_kwargs")),
 }
+
+
+def read(assignments, known):
+    return assigned(map(parse_assignment, assignments), known)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +45,7 @@ KNOWN = {
     ],
 )
 def test_pairs_go_to_whom_they_are_for(assignments, env, agent):
-    assert parse_assignments(assignments, KNOWN) == Keywords(env, agent)
+    assert read(assignments, KNOWN) == Keywords(env, agent)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +66,14 @@ def test_pairs_go_to_whom_they_are_for(assignments, env, agent):
 )
 def test_what_nobody_knows_is_refused(assignment, message):
     with pytest.raises(ValueError, match=message):
-        parse_assignments([assignment], KNOWN)
+        read([assignment], KNOWN)
 
 
 def test_an_open_constructor_takes_any_keyword_by_its_prefix():
     known = {"env": Known(("n_envs",)), "agent": Known(("algorithm",), open=True)}
-    assert parse_assignments(["agent.learning_rate=0.1"], known).agent == {"learning_rate": 0.1}
+    assert read(["agent.learning_rate=0.1"], known).agent == {"learning_rate": 0.1}
     with pytest.raises(ValueError, match="agent: algorithm and more"):
-        parse_assignments(["learning_rate=0.1"], known)
+        read(["learning_rate=0.1"], known)
 
 
 @pytest.mark.parametrize(
