@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from hyperrl_env.inner_envs.state import running_statistics
 from hyperrl_env.inner_run import InnerRun, InnerRunConfig
@@ -34,7 +34,12 @@ def policy_state(learner: InnerLearner) -> dict[str, Any]:
 
 
 def evaluate(
-    config: InnerRunConfig, state: Mapping[str, Any], *, episodes: int, seed: int
+    config: InnerRunConfig,
+    state: Mapping[str, Any],
+    *,
+    episodes: int,
+    seed: int,
+    prepare: Callable[[VecEnv], None] = lambda envs: None,
 ) -> tuple[list[float], list[int]]:
     """Plays inner episodes with a policy that always takes its most probable action.
 
@@ -46,6 +51,7 @@ def evaluate(
         state: A result of `policy_state`.
         episodes: How many, one after the other in one inner environment.
         seed: Seeds the inner environment.
+        prepare: Called with the inner environments, before the first episode.
 
     Returns:
         Returns and lengths of the episodes.
@@ -59,6 +65,7 @@ def evaluate(
         learner = run.learner
         assert learner.env is not None
         _load(learner, state)
+        prepare(learner.env)
         with run.own_random_state():
             returns, lengths = evaluate_policy(
                 learner, learner.env, n_eval_episodes=episodes, return_episode_rewards=True, warn=False

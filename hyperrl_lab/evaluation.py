@@ -29,6 +29,21 @@ def evaluation_seed(seed: int) -> int:
     return (seed + _SEEDS // 2) % _SEEDS
 
 
+def read_policy(folder: Path) -> dict[str, Any]:
+    """The last policy of a run, as `hyperrl_env.policy` takes it.
+
+    Raises:
+        CheckpointError: The run has not written it yet, or it is damaged or of another version.
+    """
+    if POLICY_FILE not in RunFolder(folder).own():
+        raise CheckpointError(
+            f"{folder} holds no {POLICY_FILE}: the run has written no results yet. "
+            f"To continue it: `hyperrl resume {folder}`."
+        )
+    state: dict[str, Any] = read_checkpoint(folder / POLICY_FILE)
+    return state
+
+
 def evaluate(folder: Path, episodes: int = EPISODES, seed: int | None = None) -> dict[str, Any]:
     """Evaluates the last policy of a run, and writes the result to `evaluation.json` beside it.
 
@@ -57,12 +72,7 @@ def evaluate(folder: Path, episodes: int = EPISODES, seed: int | None = None) ->
     with FolderLock(folder):
         files = RunFolder(folder)
         files.check([EVALUATION_FILE])
-        if POLICY_FILE not in files.own():
-            raise CheckpointError(
-                f"{folder} holds no {POLICY_FILE}: the run has written no results yet. "
-                f"To continue it: `hyperrl resume {folder}`."
-            )
-        state = read_checkpoint(folder / POLICY_FILE)
+        state = read_policy(folder)
         seed = evaluation_seed(config.seed) if seed is None else seed
         with closing(make_env(config)) as env:
             inner = env.unwrapped

@@ -126,7 +126,8 @@ def _smooth(values: NDArray[np.float64], smoothing: int, scale: str) -> NDArray[
     before, after = (smoothing - 1) // 2, smoothing // 2
     padded = np.concatenate([column, np.repeat(column[-1], after)])
     smooth = running_mean(padded, before + after + 1)[after:]
-    return np.exp(smooth) if logarithmic else smooth
+    # Digits beyond these mean nothing, and would make many levels out of one.
+    return np.array([float(f"{value:.6g}") for value in (np.exp(smooth) if logarithmic else smooth)])
 
 
 _HEAD = '''\
