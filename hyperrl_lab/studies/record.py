@@ -1,0 +1,66 @@
+"""The record of a study in its folder, `study.json`: what its runs are called, and what they are compared with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hyperrl_env.saving.files import write_text
+from hyperrl_lab.studies.study import Study
+
+RECORD_FILE = "study.json"
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run of a study: the name of its folder in the study's, its task, its method and its seed."""
+
+    folder: str
+    task: str
+    method: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """What tables and pictures need to know of a study.
+
+    Attributes:
+        title: What it is.
+        baseline: The method that the others are compared with.
+        runs: All runs, those that have not begun included; tasks and methods in the order of the study.
+    """
+
+    title: str
+    baseline: str
+    runs: tuple[RecordedRun, ...]
+
+
+def write_record(study: Study, folder: Path) -> None:
+    """Writes `study.json`, completely or not at all.
+
+    Raises:
+        ValueError: See `Study.runs`.
+    """
+    runs = [RecordedRun(run.folder, run.task, run.method, run.config.seed) for run in study.runs()]
+    baseline = study.baseline or study.methods[0].name or study.methods[0].agent
+    record = StudyRecord(study.title, baseline, tuple(runs))
+    write_text(folder / RECORD_FILE, json.dumps(asdict(record), indent=2) + "\n")
+
+
+def read_record(folder: Path) -> StudyRecord | None:
+    """The record in a folder; None if there is none.
+
+    Raises:
+        ValueError: The file is damaged, or not a record.
+    """
+    path = folder / RECORD_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        runs = tuple(RecordedRun(**run) for run in content["runs"])
+        return StudyRecord(content["title"], content["baseline"], runs)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is not the record of a study: {error}.") from error
