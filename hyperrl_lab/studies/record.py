@@ -1,4 +1,4 @@
-"""The record of a study in its folder, `study.json`: what its runs are called, and what they are compared with."""
+"""The record of a study in its folder, `study.json`: its runs, and what they are compared with."""
 
 from __future__ import annotations
 
