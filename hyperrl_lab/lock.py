@@ -17,6 +17,10 @@ from hyperrl_env.saving.files import write_text
 LOCK_FILE, HOLDER_FILE = ".hyperrl.lock", ".hyperrl.holder"
 
 
+class InUseError(FileExistsError):
+    """Another process is using the folder; the message names it and its host."""
+
+
 class FolderLock:
     """Locks a folder for this process in its block.
 
@@ -27,7 +31,7 @@ class FolderLock:
         folder: An existing folder.
 
     Raises:
-        FileExistsError: On entering, if another process holds the lock; the message names it and its host.
+        InUseError: On entering, if another process holds the lock.
         OSError: On entering, if the folder cannot be written or its file system has no locks.
     """
 
@@ -40,9 +44,7 @@ class FolderLock:
         try:
             self._lock.acquire()
         except Timeout:
-            raise FileExistsError(
-                f"{self._folder} is in use by {_holder(self._folder / HOLDER_FILE)}."
-            ) from None
+            raise InUseError(f"{self._folder} is in use by {_holder(self._folder / HOLDER_FILE)}.") from None
         # The lock works without it.
         with suppress(OSError):
             write_text(
@@ -59,6 +61,15 @@ class FolderLock:
         with suppress(PermissionError):
             (self._folder / LOCK_FILE).unlink(missing_ok=True)
         self._lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether another process holds the lock of a folder; takes it for a moment to see."""
+    try:
+        with FolderLock(folder):
+            return False
+    except InUseError:
+        return True
 
 
 def _holder(path: Path) -> str:

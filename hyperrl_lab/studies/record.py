@@ -40,10 +40,16 @@ class StudyRecord:
 def write_record(study: Study, folder: Path) -> None:
     """Writes `study.json`, completely or not at all.
 
+    Runs of an earlier record that are not the study's follow its own: a study that is carried out in parts
+    ends as one.
+
     Raises:
-        ValueError: See `Study.runs`.
+        ValueError: See `Study.runs`; or the folder's `study.json` is damaged, or not a record.
     """
     runs = [RecordedRun(run.folder, run.task, run.method, run.config.seed) for run in study.runs()]
+    if (earlier := read_record(folder)) is not None:
+        own = {run.folder for run in runs}
+        runs += [run for run in earlier.runs if run.folder not in own]
     baseline = study.baseline or study.methods[0].name or study.methods[0].agent
     record = StudyRecord(study.title, baseline, tuple(runs))
     write_text(folder / RECORD_FILE, json.dumps(asdict(record), indent=2) + "\n")
