@@ -53,7 +53,7 @@ def test_the_action_mode_makes_no_difference_to_a_bandit(name, action_mode, made
         assert found == pytest.approx(values)
 
 
-@pytest.mark.parametrize(("name", "phases"), zip(BANDITS, [3, None, 2], strict=True))
+@pytest.mark.parametrize(("name", "phases"), [("ultho", 3), ("lrrl", None), ("hypercontroller", 2)])
 def test_learning_episodes_of_several_phases_make_no_difference(name, phases, made):
     assert choices(*made(name, learning_episode_phases=phases)) == choices(*made(name))
 
