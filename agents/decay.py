@@ -17,7 +17,7 @@ from agents.values import action_of, check_continuous, check_handled, own_values
 from hyperrl_env import DEFINITIONS
 from hyperrl_env.checks import check_fraction, unknown
 
-# Stands for 0 where 0 itself is forbidden.
+# The range of what can be any number above 0.
 _LEAST, _MOST = 1e-8, 10.0
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from hyperrl_env import HyperRLEnv
 
 # What the task gives a hyperparameter at its start stands for the task's schedule; a value that is to stay
-# there lies beside it, by more than float32 actions round.
-_BESIDE = 1.0 - 1e-5
+# there lies beside it, by this fraction: more than float32 actions round.
+_BESIDE = 1e-5
 
 
 def check_handled(agent: str, env: HyperRLEnv, handled: Collection[str]) -> None:
@@ -74,7 +74,15 @@ def action_of(env: HyperRLEnv, values: Mapping[str, float]) -> Any:
         ValueError: A value that is not offered.
     """
     own, now = own_values(env), env.learner.default_values()
-    beside = {
-        name: value * _BESIDE if value == own[name] != now[name] else value for name, value in values.items()
-    }
-    return env.search_space.action(beside, now)
+    return env.search_space.action(
+        {
+            name: _beside(env, name, value) if value == own[name] != now[name] else value
+            for name, value in values.items()
+        },
+        now,
+    )
+
+
+def _beside(env: HyperRLEnv, name: str, value: float) -> float:
+    inwards = 1.0 if value == env.search_space.least(name) else -1.0
+    return value * (1.0 + inwards * _BESIDE)

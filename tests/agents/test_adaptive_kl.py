@@ -60,10 +60,19 @@ def test_within_a_phase_it_follows_the_updates_since_its_last_decision(make_env)
     assert checked > 0
 
 
-def test_it_does_not_follow_the_tasks_decay():
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {},
+        # The task's own rate is the lowest, or the highest, that is offered.
+        {"search_space": {"learning_rate": {"low": 1e-3, "high": 1e-2}}},
+        {"search_space": {"learning_rate": {"low": 1e-6, "high": 1e-5}}},
+    ],
+)
+def test_it_does_not_follow_the_tasks_decay(bounds):
     """At the first decision the task has decayed its rate already, and the KL has asked for nothing yet."""
     learner = {"n_steps": 64, "batch_size": 32, "n_epochs": 1}
-    kwargs = {**agents.env_kwargs("adaptive_kl"), "learner_kwargs": learner, "total_env_steps": 128}
+    kwargs = {**agents.env_kwargs("adaptive_kl"), "learner_kwargs": learner, "total_env_steps": 128, **bounds}
     env = gym.make("HyperRL-PPO-HalfCheetah-v0", **kwargs).unwrapped
     obs, info = env.reset(seed=0)
     own = env.search_space.values(env.default_action)["learning_rate"]
