@@ -8,13 +8,18 @@ from typing import Any
 
 import gymnasium as gym
 
+from agents.adaptive_kl import AdaptiveKLAgent
 from agents.base import HyperAgent
+from agents.decay import ConstantAgent, LinearDecayAgent
 from agents.episodic import EpisodicControlAgent, EpisodicMemory
 from agents.fixed import FixedAgent
+from agents.hypercontroller import HyperControllerAgent
 from agents.loop import Step, run, steps
+from agents.lrrl import LrrlAgent
 from agents.random import RandomAgent
 from agents.replay import ReplayAgent
 from agents.sb3 import make_dqn_agent, make_sb3_agent
+from agents.ultho import UlthoAgent
 from hyperrl_env.checks import unknown
 from hyperrl_env.registry import Registry
 
@@ -37,6 +42,12 @@ AGENTS: Registry[Callable[..., HyperAgent]] = Registry(
         "dqn": make_dqn_agent,
         "sb3": make_sb3_agent,
         "replay": ReplayAgent,
+        "constant": ConstantAgent,
+        "linear_decay": LinearDecayAgent,
+        "adaptive_kl": AdaptiveKLAgent,
+        "ultho": UlthoAgent,
+        "lrrl": LrrlAgent,
+        "hypercontroller": HyperControllerAgent,
     },
     _check,
 )
@@ -98,8 +109,8 @@ def make(name: Agent, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> H
     """Makes a hyper-agent.
 
     Args:
-        name: "epgt" (episodic control), "random", "fixed", "dqn", or "sb3" with `algorithm=`; or a
-            subclass of `HyperAgent`, or a function that returns one.
+        name: One of `AGENTS`, as "epgt" (episodic control); or a subclass of `HyperAgent`, or a function
+            that returns one.
         env: A Hyper-RL environment, wrapped or not.
         seed: Seeds everything that the agent draws.
         **kwargs: The agent's keywords.

@@ -243,6 +243,8 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         # Words of their own, so that narrow columns can wrap them.
         return f"{{ {_keywords(value)} }}"
+    if isinstance(value, tuple | list):
+        return f"[ {', '.join(map(_text, value))} ]"
     return repr(value)
 
 

@@ -77,6 +77,31 @@ def test_fixed_holds_what_it_is_told(action, expected, action_mode):
         assert {name: values[name] for name in expected} == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        # The standard bins hold neither.
+        ({"learning_rate": 1.1e-4}, {"learning_rate": 1.1e-4, "clip_range": 0.2, "batch_size": 32}),
+        ({"batch_size": "0.25x", "gamma": 0.9}, {"batch_size": 8, "gamma": 0.9}),
+        ({"learning_rate": "1x"}, {"batch_size": 32}),
+    ],
+)
+def test_fixed_asks_for_the_values_that_it_holds(action, expected):
+    env = make_env(**agents.env_kwargs("fixed", action=action))
+    for values in run(agents.make("fixed", env, action=action), env):
+        assert {name: values[name] for name in expected} == pytest.approx(expected)
+
+
+def test_multiples_follow_the_tasks_decay():
+    kwargs = {"total_env_steps": 192, "learner_kwargs": {"n_steps": 64, "batch_size": 32, "n_epochs": 1}}
+    twice = agents.env_kwargs("fixed", action={"learning_rate": "2x"})
+    env = gym.make("HyperRL-PPO-HalfCheetah-v0", **kwargs, **twice)
+    doubled = run(agents.make("fixed", env, action={"learning_rate": "2x"}), env)
+    env = gym.make("HyperRL-PPO-HalfCheetah-v0", **kwargs)
+    own = run(agents.make("fixed", env), env)
+    assert [v["learning_rate"] for v in doubled] == pytest.approx([2 * v["learning_rate"] for v in own])
+
+
 def test_fixed_takes_an_action_itself():
     env = make_env()
     assert agents.make("fixed", env, action=3).act(None, {}) == 3
@@ -99,6 +124,11 @@ def test_fixed_takes_an_action_itself():
         ("fixed", {"action": "lagest"}, "Unknown fixed action 'lagest'. Did you mean 'largest'"),
         ("fixed", {"action": {"clip": 1}}, "'clip' is not in this search space. Did you mean 'clip_range'"),
         ("fixed", {"action": {"clip_range": 0.7}}, "clip_range=0.7 is not offered"),
+        (
+            "fixed",
+            {"action": {"clip_range": "half"}},
+            "multiple of the task's own .* not 'half'",
+        ),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(name, kwargs, message):

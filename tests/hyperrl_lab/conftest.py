@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+import agents
 from hyperrl_lab.config import RunConfig
 
 PPO_KWARGS = {"env_id": "CartPole-v1", "learner_kwargs": {"n_steps": 64, "batch_size": 32, "n_epochs": 2}}
@@ -15,6 +16,10 @@ SMALL = {
     "box": RunConfig("HyperRL-PPO-v0", "random", 3, 192, {**PPO_KWARGS, "action_mode": "box"}),
     "multi": RunConfig("HyperRL-PPO-v0", "random", 3, 192, {**PPO_KWARGS, "action_mode": "multi_discrete"}),
     "phase": RunConfig("HyperRL-PPO-v0", "random", 3, 192, {**PPO_KWARGS, "decision": "phase"}),
+    **{
+        name: RunConfig("HyperRL-PPO-v0", name, 3, 512, {**PPO_KWARGS, **agents.env_kwargs(name)})
+        for name in ("ultho", "lrrl", "hypercontroller", "adaptive_kl", "constant", "linear_decay")
+    },
 }
 # For the command line: the run "ppo".
 SMALL_ARGUMENTS = [

@@ -39,6 +39,8 @@ from hyperrl_lab.lock import HOLDER_FILE, LOCK_FILE, FolderLock
 from hyperrl_lab.results import read_episodes
 from hyperrl_lab.run import TrainingRun
 
+# Agents that keep what their choices have led to.
+METHODS = ("ultho", "lrrl", "hypercontroller", "adaptive_kl")
 # What tells the time, and so differs between any two runs.
 CLOCKS = {"time/fps", "time/time_elapsed"}
 
@@ -95,7 +97,7 @@ def undisturbed(small, tmp_path):
     return train
 
 
-@pytest.mark.parametrize("name", ["epgt", "dqn", "a2c", "box", "ppo"])
+@pytest.mark.parametrize("name", ["epgt", "dqn", "a2c", "box", "ppo", *METHODS])
 def test_a_run_that_is_interrupted_twice_leaves_what_an_undisturbed_run_leaves(
     name, small, undisturbed, tmp_path
 ):
@@ -243,6 +245,17 @@ def test_sigkill_at_random_moments(start, tmp_path):
     assert main(["resume", str(cut)]) == 0
     assert results(cut) == results(undisturbed)
     assert not list((cut / CHECKPOINTS).glob(".*"))
+
+
+def test_sigkill_costs_an_agent_nothing(start, tmp_path):
+    cut, undisturbed = tmp_path / "cut", tmp_path / "undisturbed"
+    train = ["train", *LONG, "--agent", "hypercontroller", "--total-env-steps", "1024"]
+    assert main([*train, "--out", str(undisturbed)]) == 0
+    process = start([*train, "--out", cut, "--checkpoint-minutes", "0"], death=("os", "replace", 24))
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert main(["resume", str(cut)]) == 0
+    assert results(cut) == results(undisturbed)
 
 
 def test_a_finished_run_stays_as_it_is(small, tmp_path, capsys):
