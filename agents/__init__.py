@@ -14,12 +14,15 @@ from agents.decay import ConstantAgent, LinearDecayAgent
 from agents.episodic import EpisodicControlAgent, EpisodicMemory
 from agents.fixed import FixedAgent
 from agents.hypercontroller import HyperControllerAgent
+from agents.hoof import HOOFAgent
+from agents.lookahead import LookaheadAgent
 from agents.loop import Step, run, steps
 from agents.lrrl import LrrlAgent
 from agents.random import RandomAgent
 from agents.replay import ReplayAgent
 from agents.sb3 import make_dqn_agent, make_sb3_agent
 from agents.ultho import UlthoAgent
+from agents.tmg import MetaGradientAgent
 from hyperrl_env.checks import unknown
 from hyperrl_env.registry import Registry
 
@@ -48,6 +51,9 @@ AGENTS: Registry[Callable[..., HyperAgent]] = Registry(
         "ultho": UlthoAgent,
         "lrrl": LrrlAgent,
         "hypercontroller": HyperControllerAgent,
+        "hoof": HOOFAgent,
+        "tmg": MetaGradientAgent,
+        "lookahead": LookaheadAgent,
     },
     _check,
 )

@@ -38,11 +38,14 @@ class HyperAgent(ABC):
         env: The Hyper-RL environment itself, unwrapped.
         search_space: The hyperparameters to choose, and the values that actions stand for.
         rng: The agent's generator.
+        extra_env_steps: Environment steps that the agent has spent beside the run's own.
 
     Raises:
         TypeError: `env` is not a Hyper-RL environment.
         ValueError: `seed` is not a whole number of at least 0.
     """
+
+    extra_env_steps: int = 0
 
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
         if not isinstance(env.unwrapped, HyperRLEnv):

@@ -303,7 +303,8 @@ class TrainingRun:
         write_checkpoint(self._files.claim(POLICY_FILE), policy_state(self._inner.learner))
         if (memory := self._memory()) is not None:
             write_entries(memory, self._files.claim(ENTRIES_FILE))
-        summary = {"run": self.config.name, "status": status, **self.progress.summary()}
+        cost = {"extra_env_steps": self._agent.extra_env_steps}
+        summary = {"run": self.config.name, "status": status, **self.progress.summary(), **cost}
         write_text(self._files.claim(SUMMARY_FILE), json.dumps(summary, indent=2) + "\n")
         return summary
 

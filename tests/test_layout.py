@@ -28,7 +28,7 @@ ROWS = (
             for name in ("arithmetic", "objective", "update_phase", "step_guard")
         ),
         *(f"hyperrl_env.learners.{name}" for name in ("gradient_history", "rollout_targets")),
-        *(f"hyperrl_env.learners.{name}" for name in ("recording", "step_guard")),
+        *(f"hyperrl_env.learners.{name}" for name in ("recording", "step_guard", "divergence", "whitebox")),
     ),
     ("hyperrl_env.learners.acktr",),
     ("hyperrl_env.learners.fast",),

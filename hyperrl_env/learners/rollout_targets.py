@@ -86,6 +86,11 @@ class RolloutTargets:
         self._collected_with = self.in_force = discounts
         self._targets = {discounts: targets}
 
+    @property
+    def rollout(self) -> CollectedRollout:
+        """What the targets are computed from."""
+        return self._rollout
+
     def take(
         self, discounts: Discounts, estimate: Callable[[CollectedRollout, Discounts], Targets]
     ) -> Targets:

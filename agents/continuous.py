@@ -1,0 +1,86 @@
+"""What agents that choose any number in a range, instead of one of a few values, ask of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from gymnasium import spaces
+
+from hyperrl_env import HyperRLEnv
+from hyperrl_env.checks import unknown
+from hyperrl_env.search_space import BoundSearchSpace
+
+# What is offered to such agents, unless the user offers something else.
+RANGES: Mapping[str, Mapping[str, float]] = {
+    "learning_rate": {"low": 1e-6, "high": 1.0},
+    "ent_coef": {"low": 0.0, "high": 0.2},
+    "gamma": {"low": 0.0, "high": 1.0},
+    "gae_lambda": {"low": 0.0, "high": 1.0},
+}
+
+
+def range_kwargs(agent: str, choose: Sequence[str], able: Collection[str]) -> dict[str, Any]:
+    """The environment's keywords: ranges of these hyperparameters to choose from.
+
+    Args:
+        agent: The agent's name, for messages.
+        choose: The hyperparameters.
+        able: Those that the agent can choose.
+
+    Raises:
+        ValueError: One that it cannot choose; the message lists those that it can.
+    """
+    names = [choose] if isinstance(choose, str) else list(choose)
+    for name in names:
+        if name not in able:
+            raise ValueError(unknown(f"hyperparameter for agent {agent!r}", name, sorted(able)))
+    return {"search_space": {name: dict(RANGES[name]) for name in names}, "action_mode": "box"}
+
+
+def check_fits(
+    agent: str, env: HyperRLEnv, choose: Sequence[str], able: Collection[str], algorithms: Collection[str]
+) -> None:
+    """Raises ValueError unless the environment offers what `range_kwargs` asks for, to a learner that fits.
+
+    Args:
+        agent: The agent's name.
+        env: The environment.
+        choose: The hyperparameters that the agent is to choose.
+        able: Those that it can choose.
+        algorithms: The inner learners that it can look into.
+    """
+    algorithm, names = env.inner_run_config.algorithm, env.search_space.names
+    if algorithm not in algorithms:
+        raise ValueError(f"Agent {agent!r} can handle {', '.join(algorithms)}, not {algorithm}.")
+    if wrong := [name for name in names if name not in able]:
+        raise ValueError(
+            f"Agent {agent!r} cannot handle {', '.join(wrong)}: give a search_space of "
+            f"{', '.join(sorted(able))}."
+        )
+    if not isinstance(env.action_space, spaces.Box) or set(names) != set(choose):
+        raise ValueError(
+            f"Agent {agent!r} chooses any number in a range of {', '.join(choose)}, and this environment "
+            f"offers {', '.join(names)} with action_mode={env.search_space.action_mode!r}. Make it with the "
+            f"keywords agents.env_kwargs({agent!r}, choose={list(choose)})."
+        )
+
+
+def limits(space: BoundSearchSpace, own: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """The smallest and the largest value of each hyperparameter in a box.
+
+    Args:
+        space: With `action_mode="box"`.
+        own: The task's own values at this moment of the run.
+    """
+    box = space.action_space
+    assert isinstance(box, spaces.Box)
+    low, high = space.values(box.low, own), space.values(box.high, own)
+    return {name: (low[name], high[name]) for name in space.names}
+
+
+def action_of(space: BoundSearchSpace, values: Mapping[str, float], own: Mapping[str, float]) -> Any:
+    """The action of these values, each moved into its range; arguments as for `limits`."""
+    ranges = limits(space, own)
+    inside = {name: min(max(value, ranges[name][0]), ranges[name][1]) for name, value in values.items()}
+    return space.action(inside, own)
