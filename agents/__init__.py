@@ -13,16 +13,16 @@ from agents.base import HyperAgent
 from agents.decay import ConstantAgent, LinearDecayAgent
 from agents.episodic import EpisodicControlAgent, EpisodicMemory
 from agents.fixed import FixedAgent
-from agents.hypercontroller import HyperControllerAgent
 from agents.hoof import HOOFAgent
+from agents.hypercontroller import HyperControllerAgent
 from agents.lookahead import LookaheadAgent
 from agents.loop import Step, run, steps
 from agents.lrrl import LrrlAgent
 from agents.random import RandomAgent
 from agents.replay import ReplayAgent
 from agents.sb3 import make_dqn_agent, make_sb3_agent
-from agents.ultho import UlthoAgent
 from agents.tmg import MetaGradientAgent
+from agents.ultho import UlthoAgent
 from hyperrl_env.checks import unknown
 from hyperrl_env.registry import Registry
 

@@ -9,7 +9,6 @@ from gymnasium import spaces
 
 from hyperrl_env import HyperRLEnv
 from hyperrl_env.checks import unknown
-from hyperrl_env.search_space import BoundSearchSpace
 
 # What is offered to such agents, unless the user offers something else.
 RANGES: Mapping[str, Mapping[str, float]] = {
@@ -20,33 +19,38 @@ RANGES: Mapping[str, Mapping[str, float]] = {
 }
 
 
-def range_kwargs(agent: str, choose: Sequence[str], able: Collection[str]) -> dict[str, Any]:
+def range_kwargs(agent: str, hyperparameters: Sequence[str], able: Collection[str]) -> dict[str, Any]:
     """The environment's keywords: ranges of these hyperparameters to choose from.
 
     Args:
         agent: The agent's name, for messages.
-        choose: The hyperparameters.
+        hyperparameters: Their names.
         able: Those that the agent can choose.
 
     Raises:
-        ValueError: One that it cannot choose; the message lists those that it can.
+        ValueError: None, or one that the agent cannot choose; the message lists those that it can.
     """
-    names = [choose] if isinstance(choose, str) else list(choose)
-    for name in names:
+    if isinstance(hyperparameters, str) or not hyperparameters:
+        raise ValueError(f"hyperparameters must be a list of names, not {hyperparameters!r}.")
+    for name in hyperparameters:
         if name not in able:
             raise ValueError(unknown(f"hyperparameter for agent {agent!r}", name, sorted(able)))
-    return {"search_space": {name: dict(RANGES[name]) for name in names}, "action_mode": "box"}
+    return {"search_space": {name: dict(RANGES[name]) for name in hyperparameters}, "action_mode": "box"}
 
 
 def check_fits(
-    agent: str, env: HyperRLEnv, choose: Sequence[str], able: Collection[str], algorithms: Collection[str]
+    agent: str,
+    env: HyperRLEnv,
+    hyperparameters: Sequence[str],
+    able: Collection[str],
+    algorithms: Collection[str],
 ) -> None:
     """Raises ValueError unless the environment offers what `range_kwargs` asks for, to a learner that fits.
 
     Args:
         agent: The agent's name.
         env: The environment.
-        choose: The hyperparameters that the agent is to choose.
+        hyperparameters: The hyperparameters that the agent is to choose.
         able: Those that it can choose.
         algorithms: The inner learners that it can look into.
     """
@@ -58,29 +62,17 @@ def check_fits(
             f"Agent {agent!r} cannot handle {', '.join(wrong)}: give a search_space of "
             f"{', '.join(sorted(able))}."
         )
-    if not isinstance(env.action_space, spaces.Box) or set(names) != set(choose):
+    if not isinstance(env.action_space, spaces.Box) or set(names) != set(hyperparameters):
         raise ValueError(
-            f"Agent {agent!r} chooses any number in a range of {', '.join(choose)}, and this environment "
-            f"offers {', '.join(names)} with action_mode={env.search_space.action_mode!r}. Make it with the "
-            f"keywords agents.env_kwargs({agent!r}, choose={list(choose)})."
+            f"Agent {agent!r} chooses any number in a range of {', '.join(hyperparameters)}, and this "
+            f"environment offers {', '.join(names)} with action_mode={env.search_space.action_mode!r}. Make "
+            f"it with the keywords agents.env_kwargs({agent!r}, hyperparameters={list(hyperparameters)})."
         )
 
 
-def limits(space: BoundSearchSpace, own: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """The smallest and the largest value of each hyperparameter in a box.
-
-    Args:
-        space: With `action_mode="box"`.
-        own: The task's own values at this moment of the run.
-    """
-    box = space.action_space
+def limits(env: HyperRLEnv) -> dict[str, tuple[float, float]]:
+    """The smallest and the largest value, at this moment of the run, of each hyperparameter in the box."""
+    box, space, own = env.action_space, env.search_space, env.learner.default_values()
     assert isinstance(box, spaces.Box)
     low, high = space.values(box.low, own), space.values(box.high, own)
     return {name: (low[name], high[name]) for name in space.names}
-
-
-def action_of(space: BoundSearchSpace, values: Mapping[str, float], own: Mapping[str, float]) -> Any:
-    """The action of these values, each moved into its range; arguments as for `limits`."""
-    ranges = limits(space, own)
-    inside = {name: min(max(value, ranges[name][0]), ranges[name][1]) for name, value in values.items()}
-    return space.action(inside, own)

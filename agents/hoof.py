@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from agents.base import HyperAgent, Observation
-from agents.continuous import action_of, check_fits, limits, range_kwargs
+from agents.continuous import check_fits, limits, range_kwargs
+from agents.values import action_of
+from hyperrl_env import LearnerView
 from hyperrl_env.checks import check_at_least, check_positive
-from hyperrl_env.learners.whitebox import LearnerView
 
 Floats = NDArray[np.floating]
 # The paper's, for A2C: how the bound of the candidates adapts.
@@ -128,13 +129,13 @@ class Choice(NamedTuple):
 class HOOFAgent(HyperAgent):
     """Chooses A2C's learning rate before every update, from candidates between 0 and an adaptive bound.
 
-    With `choose=["learning_rate", "ent_coef"]` candidates differ in the weight of the entropy bonus, too.
-    Make the environment with `agents.env_kwargs("hoof")`; the command line does.
+    With `hyperparameters=["learning_rate", "ent_coef"]` candidates differ in the weight of the entropy bonus,
+    too. Make the environment with `agents.env_kwargs("hoof")`; the command line does.
 
     Args:
         env: See `HyperAgent`; of A2C, with at least two inner environments, which are what is weighted.
         seed: See `HyperAgent`; draws the candidates.
-        choose: `["learning_rate"]`, or `["learning_rate", "ent_coef"]`.
+        hyperparameters: `["learning_rate"]`, or `["learning_rate", "ent_coef"]`.
         candidates: How many there are. Default: 100; 50 with the entropy coefficient, as in the paper.
         bound: The largest learning rate of the first candidates.
         max_kl: Candidates whose mean KL divergence from the present policy is this or more are rejected.
@@ -154,40 +155,44 @@ class HOOFAgent(HyperAgent):
         env: gym.Env[Any, Any],
         seed: int = 0,
         *,
-        choose: Sequence[str] = ("learning_rate",),
+        hyperparameters: Sequence[str] = ("learning_rate",),
         candidates: int | None = None,
         bound: float = 0.01,
         max_kl: float = 0.03,
     ) -> None:
         super().__init__(env, seed)
-        self.env_kwargs(choose=choose)
-        check_fits("hoof", self.env, choose, self.able, ("A2C",))
+        self.env_kwargs(hyperparameters=hyperparameters)
+        check_fits("hoof", self.env, hyperparameters, self.able, ("A2C",))
         if self.env.inner_run_config.n_envs < 2:
             raise ValueError("Agent 'hoof' weighs inner environments against each other: give n_envs >= 2.")
         if candidates is not None:
             check_at_least("candidates", candidates, 1)
         check_positive("bound", bound)
         check_positive("max_kl", max_kl)
-        self._with_entropy = "ent_coef" in choose
+        self._with_entropy = "ent_coef" in hyperparameters
         self._candidates = candidates or (50 if self._with_entropy else 100)
         self.bound, self._max_kl = float(bound), max_kl
         self.choice: Choice | None = None
 
     @classmethod
-    def env_kwargs(cls, *, choose: Sequence[str] = ("learning_rate",), **kwargs: Any) -> dict[str, Any]:
+    def env_kwargs(
+        cls, *, hyperparameters: Sequence[str] = ("learning_rate",), **kwargs: Any
+    ) -> dict[str, Any]:
         """See `HyperAgent.env_kwargs`: ranges of what is chosen."""
-        if "learning_rate" not in choose:
-            raise ValueError(f"Agent 'hoof' always chooses the learning_rate: add it to choose={choose!r}.")
-        return range_kwargs("hoof", choose, cls.able)
+        needed = range_kwargs("hoof", hyperparameters, cls.able)
+        if "learning_rate" not in hyperparameters:
+            raise ValueError(
+                f"Agent 'hoof' always chooses the learning_rate, too: {hyperparameters!r} lacks it."
+            )
+        return needed
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """See `HyperAgent.act`."""
-        own = self.env.learner.default_values()
-        self.choice = self._choose(LearnerView(self.env.learner), own)
-        return action_of(self.search_space, self.choice.values, own)
+        self.choice = self._choose(LearnerView(self.env.learner))
+        return action_of(self.env, self.choice.values)
 
-    def _choose(self, view: LearnerView, own: Mapping[str, float]) -> Choice:
-        ranges = limits(self.search_space, own)
+    def _choose(self, view: LearnerView) -> Choice:
+        ranges = limits(self.env)
         rates = np.sort(self.rng.uniform(0.0, self.bound, self._candidates))
         rates = rates.clip(*ranges["learning_rate"])
         values = [{"learning_rate": rate} for rate in rates.tolist()]

@@ -15,10 +15,11 @@ import numpy as np
 from torch import Tensor
 
 from agents.base import HyperAgent, Observation
-from agents.continuous import action_of, check_fits, limits, range_kwargs
+from agents.continuous import check_fits, limits, range_kwargs
+from agents.values import action_of
+from hyperrl_env import LearnerView
 from hyperrl_env.checks import check_positive
 from hyperrl_env.learners.rollout_targets import Arrays, CollectedRollout
-from hyperrl_env.learners.whitebox import LearnerView
 from hyperrl_env.numeric.discounted_sums import discounted_sums
 
 # From a meta-parameter at infinity no gradient leads back.
@@ -94,7 +95,7 @@ class MetaGradientAgent(HyperAgent):
     Args:
         env: See `HyperAgent`; of A2C or, for the learning rate alone, PPO.
         seed: See `HyperAgent`; nothing is drawn.
-        choose: Of "learning_rate", "gamma" and "gae_lambda".
+        hyperparameters: Of "learning_rate", "gamma" and "gae_lambda".
         meta_step: beta. The method needs it tuned.
 
     Attributes:
@@ -111,13 +112,13 @@ class MetaGradientAgent(HyperAgent):
         env: gym.Env[Any, Any],
         seed: int = 0,
         *,
-        choose: Sequence[str] = ("learning_rate",),
+        hyperparameters: Sequence[str] = ("learning_rate",),
         meta_step: float = 10.0,
     ) -> None:
         super().__init__(env, seed)
-        self.env_kwargs(choose=choose)
-        algorithms = ("A2C", "PPO") if tuple(choose) == ("learning_rate",) else ("A2C",)
-        check_fits("tmg", self.env, choose, self.able, algorithms)
+        self.env_kwargs(hyperparameters=hyperparameters)
+        algorithms = ("A2C", "PPO") if tuple(hyperparameters) == ("learning_rate",) else ("A2C",)
+        check_fits("tmg", self.env, hyperparameters, self.able, algorithms)
         check_positive("meta_step", meta_step)
         self._meta_step = meta_step
         self.values: dict[str, float] = {}
@@ -126,9 +127,11 @@ class MetaGradientAgent(HyperAgent):
         self._influence: dict[str, Tensor] = {}
 
     @classmethod
-    def env_kwargs(cls, *, choose: Sequence[str] = ("learning_rate",), **kwargs: Any) -> dict[str, Any]:
+    def env_kwargs(
+        cls, *, hyperparameters: Sequence[str] = ("learning_rate",), **kwargs: Any
+    ) -> dict[str, Any]:
         """See `HyperAgent.env_kwargs`: ranges of what is chosen."""
-        return range_kwargs("tmg", choose, cls.able)
+        return range_kwargs("tmg", hyperparameters, cls.able)
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """See `HyperAgent.act`."""
@@ -137,11 +140,11 @@ class MetaGradientAgent(HyperAgent):
             if info["phase"] == 0:
                 self.values, self._before = {name: own[name] for name in self.search_space.names}, None
             self._begin_phase(LearnerView(self.env.learner), own)
-        return action_of(self.search_space, self.values, own)
+        return action_of(self.env, self.values)
 
     def _begin_phase(self, view: LearnerView, own: Mapping[str, float]) -> None:
         if self._before is not None:
-            self._move(view, own)
+            self._move(view)
         self._before = view.weights
         discounts = [name for name in self.values if name != "learning_rate"]
         if discounts:
@@ -152,14 +155,14 @@ class MetaGradientAgent(HyperAgent):
                 for name in discounts
             }
 
-    def _move(self, view: LearnerView, own: Mapping[str, float]) -> None:
+    def _move(self, view: LearnerView) -> None:
         """The meta-gradient step on every hyperparameter."""
         assert self._before is not None
         influence = dict(self._influence)
         if (learning_rate := self.values.get("learning_rate", 0.0)) > 0:
             influence["learning_rate"] = (view.weights - self._before) / learning_rate
         gradient = view.policy_gradient()
-        ranges = limits(self.search_space, own)
+        ranges = limits(self.env)
         for name, direction in influence.items():
             slope = float(gradient @ direction)
             if math.isfinite(slope):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -76,11 +77,18 @@ def action_of(env: HyperRLEnv, values: Mapping[str, float]) -> Any:
     own, now = own_values(env), env.learner.default_values()
     return env.search_space.action(
         {
-            name: _beside(env, name, value) if value == own[name] != now[name] else value
+            name: _beside(env, name, value)
+            if _is_near(value, own[name]) and own[name] != now[name]
+            else value
             for name, value in values.items()
         },
         now,
     )
+
+
+def _is_near(value: float, own: float) -> bool:
+    """Whether an action could not tell the two apart."""
+    return math.isclose(value, own, rel_tol=_BESIDE / 10)
 
 
 def _beside(env: HyperRLEnv, name: str, value: float) -> float:

@@ -7,6 +7,7 @@ from hyperrl_env.env import HyperRLEnv
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, register_hyper_reward
 from hyperrl_env.hyperparameters import DEFINITIONS, Hyperparameter
 from hyperrl_env.inner_run import InnerEnvError
+from hyperrl_env.learners.whitebox import LearnerView
 from hyperrl_env.presets import PRESETS
 from hyperrl_env.registration import env_ids, load_tasks, register_envs, register_task
 from hyperrl_env.saving.checkpoint import CheckpointError
@@ -30,6 +31,7 @@ __all__ = [
     "HyperRLEnv",
     "Hyperparameter",
     "InnerEnvError",
+    "LearnerView",
     "SearchSpace",
     "Settings",
     "Task",

@@ -83,9 +83,10 @@ def _what_came_out(folder: Path) -> Iterator[tuple[str, str]]:
             f"{evaluation['mean_return']:,.1f} (standard deviation {evaluation['std_return']:,.1f}), mean "
             f"return of {evaluation['episodes']} deterministic episodes",
         )
+    extra = f" and {steps:,} of the agent" if (steps := summary.get("extra_env_steps", 0)) else ""
     yield (
         "cost",
-        f"{summary['env_steps']:,} env steps, {summary['hyper_steps']:,} hyper-actions "
+        f"{summary['env_steps']:,} env steps{extra}, {summary['hyper_steps']:,} hyper-actions "
         f"({summary['diverged_steps']:,} refused), {summary['seconds']:,.0f} s, "
         f"{summary['steps_per_second']:,.0f} env steps per second",
     )

@@ -82,14 +82,14 @@ def small_env(make_env, **kwargs):
     return make_env("A2C", **given, **{**agents.env_kwargs("hoof"), **kwargs})
 
 
-@pytest.mark.parametrize("choose", [["learning_rate"], ["learning_rate", "ent_coef"]])
-def test_the_candidates_differ_in_what_is_chosen(make_env, choose):
-    env = small_env(make_env, **agents.env_kwargs("hoof", choose=choose))
+@pytest.mark.parametrize("hyperparameters", [["learning_rate"], ["learning_rate", "ent_coef"]])
+def test_the_candidates_differ_in_what_is_chosen(make_env, hyperparameters):
+    env = small_env(make_env, **agents.env_kwargs("hoof", hyperparameters=hyperparameters))
     chosen = []
-    agent = agents.make("hoof", env, choose=choose, candidates=5)
+    agent = agents.make("hoof", env, hyperparameters=hyperparameters, candidates=5)
     agents.run(env, agent, seed=0, callback=lambda step: chosen.append(step.next_info["hyperparameters"]))
     for name in ("learning_rate", "ent_coef"):
-        assert (len({values[name] for values in chosen}) > 1) == (name in choose)
+        assert (len({values[name] for values in chosen}) > 1) == (name in hyperparameters)
 
 
 def test_the_chosen_rate_is_in_force(make_env):
@@ -124,7 +124,7 @@ def test_a_rollout_that_is_refused_is_survived(make_env, scripted_env):
         ("A2C", {"n_envs": 1}, "give n_envs >= 2"),
         ("A2C", {"action_mode": "discrete"}, r"action_mode='discrete'.*agents.env_kwargs\('hoof'"),
         ("A2C", {"search_space": ["learning_rate", "gamma"]}, "cannot handle gamma: .*ent_coef, learning"),
-        ("A2C", {"search_space": {"ent_coef": [0, 0.1]}}, "of learning_rate, and this .* offers ent_coef"),
+        ("A2C", {"search_space": {"ent_coef": [0, 0.1]}}, "of learning_rate, this .* offers ent_coef"),
     ],
 )
 def test_an_environment_that_does_not_fit_is_refused(make_env, name, kwargs, message):
@@ -136,8 +136,10 @@ def test_an_environment_that_does_not_fit_is_refused(make_env, name, kwargs, mes
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"choose": ["learning_rate", "gamma"]}, "'hoof' 'gamma'.*ent_coef, learning_rate"),
-        ({"choose": ["ent_coef"]}, "always chooses the learning_rate"),
+        ({"hyperparameters": ["learning_rate", "gamma"]}, "'hoof' 'gamma'.*ent_coef, learning_rate"),
+        ({"hyperparameters": ["ent_coef"]}, "always chooses the learning_rate"),
+        ({"hyperparameters": "learning_rate"}, "must be a list of names, not 'learning_rate'"),
+        ({"hyperparameters": []}, "must be a list of names"),
         ({"candidates": 0}, "candidates must be a whole number of at least 1"),
         ({"bound": 0}, "bound must be a finite number above 0"),
         ({"max_kl": -1}, "max_kl must be a finite number above 0"),

@@ -6,8 +6,8 @@ import torch
 
 import agents
 from agents.tmg import log_step, logit_step, target_derivatives
+from hyperrl_env import LearnerView
 from hyperrl_env.learners.rollout_targets import CollectedRollout
-from hyperrl_env.learners.whitebox import LearnerView
 
 # ---------------------------------------------------------------------- formulas
 
@@ -67,14 +67,14 @@ def test_the_steps_are_gradient_steps_on_logarithm_and_logit():
 LEARNER = {"n_steps": 6, "learning_rate": 0.02, "gae_lambda": 0.9}
 
 
-def learner_env(make_env, choose, **kwargs):
+def learner_env(make_env, hyperparameters, **kwargs):
     env = make_env(
         "A2C",
         env_id="Pendulum-v1",
         n_envs=3,
         total_env_steps=1_000,
         learner_kwargs={**LEARNER, **kwargs},
-        **agents.env_kwargs("tmg", choose=choose),
+        **agents.env_kwargs("tmg", hyperparameters=hyperparameters),
     )
     env.reset(seed=0)
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_the_meta_gradient_is_the_slope_through_a_real_update(make_env, name, le
     """
     env = learner_env(make_env, [name], use_rms_prop=use_rms_prop, **learner)
     snapshot = env.snapshot()
-    agent = agents.make("tmg", env, choose=[name])
+    agent = agents.make("tmg", env, hyperparameters=[name])
     _, info = env.restore(snapshot)
     agent.act(None, {**info, "phase": 0, "update_step": 0})
     value = env.learner.default_values()[name]
@@ -124,7 +124,7 @@ def test_the_meta_gradient_is_the_slope_through_a_real_update(make_env, name, le
 def test_a_hyperparameter_moves_by_the_meta_gradient(make_env, name):
     """Two phases by hand: beta times the slope, on the logarithm or the logit."""
     env = learner_env(make_env, [name])
-    agent = agents.make("tmg", env, choose=[name], meta_step=0.5)
+    agent = agents.make("tmg", env, hyperparameters=[name], meta_step=0.5)
     obs, info = env.reset(seed=0)
     env.step(agent.act(obs, info))
     before, start = agent._before, agent.values[name]
@@ -159,38 +159,38 @@ def test_it_finds_a_better_learning_rate(means_on_target, learning_rate, meta_st
 # ---------------------------------------------------------------------- runs
 
 
-@pytest.mark.parametrize("choose", [["learning_rate"], ["gae_lambda", "gamma", "learning_rate"]])
+@pytest.mark.parametrize("hyperparameters", [["learning_rate"], ["gae_lambda", "gamma", "learning_rate"]])
 @pytest.mark.parametrize("name", ["A2C", "PPO"])
-def test_it_moves_every_phase_and_holds_still_in_between(make_env, name, choose):
-    if name == "PPO" and len(choose) > 1:
-        choose = ["learning_rate"]
-    env = make_env(name, **agents.env_kwargs("tmg", choose=choose))
-    agent = agents.make("tmg", env, choose=choose)
+def test_it_moves_every_phase_and_holds_still_in_between(make_env, name, hyperparameters):
+    if name == "PPO" and len(hyperparameters) > 1:
+        hyperparameters = ["learning_rate"]
+    env = make_env(name, **agents.env_kwargs("tmg", hyperparameters=hyperparameters))
+    agent = agents.make("tmg", env, hyperparameters=hyperparameters)
     values = {}
 
     def note(step):
-        chosen = {key: step.next_info["hyperparameters"][key] for key in choose}
+        chosen = {key: step.next_info["hyperparameters"][key] for key in hyperparameters}
         assert values.setdefault(step.info["phase"], chosen) == chosen
 
     agents.run(env, agent, seed=0, callback=note)
-    assert values[0] == {key: env.learner.default_values()[key] for key in choose}
+    assert values[0] == {key: env.learner.default_values()[key] for key in hyperparameters}
     assert len({tuple(chosen.values()) for chosen in values.values()}) == len(values) == 3
 
 
 def test_lambda_starts_inside_where_the_task_has_it_at_the_edge(make_env):
     """A2C's own lambda is 1, where a logit has no slope."""
-    env = make_env("A2C", **agents.env_kwargs("tmg", choose=["gae_lambda"]))
-    agent = agents.make("tmg", env, choose=["gae_lambda"], meta_step=1e3)
+    env = make_env("A2C", **agents.env_kwargs("tmg", hyperparameters=["gae_lambda"]))
+    agent = agents.make("tmg", env, hyperparameters=["gae_lambda"], meta_step=1e3)
     agents.run(env, agent, seed=0)
     assert 0.5 < agent.values["gae_lambda"] < 1
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered")
 def test_a_rollout_that_is_refused_is_survived(make_env, scripted_env):
-    choose = ["learning_rate", "gamma"]
-    kwargs = agents.env_kwargs("tmg", choose=choose)
+    hyperparameters = ["learning_rate", "gamma"]
+    kwargs = agents.env_kwargs("tmg", hyperparameters=hyperparameters)
     env = make_env("A2C", env_fn=lambda: scripted_env([1.0, float("nan"), 1.0]), **kwargs)
-    agent = agents.make("tmg", env, choose=choose)
+    agent = agents.make("tmg", env, hyperparameters=hyperparameters)
     assert agents.run(env, agent, seed=0)["run_finished"]
     assert all(np.isfinite(value) for value in agent.values.values())
 
@@ -199,7 +199,7 @@ def test_a_rollout_that_is_refused_is_survived(make_env, scripted_env):
 
 
 @pytest.mark.parametrize(
-    ("name", "choose", "kwargs", "message"),
+    ("name", "hyperparameters", "kwargs", "message"),
     [
         ("ACKTR", ["learning_rate"], {}, "'tmg' can handle A2C, PPO, not ACKTR"),
         ("PPO", ["gamma"], {}, "'tmg' can handle A2C, not PPO"),
@@ -208,10 +208,10 @@ def test_a_rollout_that_is_refused_is_survived(make_env, scripted_env):
         ("A2C", ["gamma"], {"search_space": ["gae_lambda"]}, "range of gamma, .* offers gae_lambda"),
     ],
 )
-def test_an_environment_that_does_not_fit_is_refused(make_env, name, choose, kwargs, message):
-    env = make_env(name, **{**agents.env_kwargs("tmg", choose=choose), **kwargs})
+def test_an_environment_that_does_not_fit_is_refused(make_env, name, hyperparameters, kwargs, message):
+    env = make_env(name, **{**agents.env_kwargs("tmg", hyperparameters=hyperparameters), **kwargs})
     with pytest.raises(ValueError, match=message):
-        agents.make("tmg", env, choose=choose)
+        agents.make("tmg", env, hyperparameters=hyperparameters)
 
 
 def test_impossible_keywords_are_refused(make_env):
@@ -219,4 +219,4 @@ def test_impossible_keywords_are_refused(make_env):
     with pytest.raises(ValueError, match="meta_step must be a finite number above 0"):
         agents.make("tmg", env, meta_step=0)
     with pytest.raises(ValueError, match=r"'tmg' 'clip_range'.*gae_lambda, gamma, learning_rate"):
-        agents.make("tmg", env, choose=["clip_range"])
+        agents.make("tmg", env, hyperparameters=["clip_range"])

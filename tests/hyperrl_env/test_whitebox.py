@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.distributions import kl_divergence as torch_kl
 
+from hyperrl_env import LearnerView
 from hyperrl_env.learners import whitebox
-from hyperrl_env.learners.whitebox import LearnerView
 
 BACKENDS = ("eager", "fast")
 OTHER = {

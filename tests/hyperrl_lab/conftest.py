@@ -15,6 +15,10 @@ SMALL = {
     "a2c": RunConfig("HyperRL-A2C-Pendulum-v0", "random", 3, 2_400),
     "box": RunConfig("HyperRL-PPO-v0", "random", 3, 192, {**PPO_KWARGS, "action_mode": "box"}),
     "multi": RunConfig("HyperRL-PPO-v0", "random", 3, 192, {**PPO_KWARGS, "action_mode": "multi_discrete"}),
+    **{
+        name: RunConfig("HyperRL-A2C-Pendulum-v0", name, 3, 400, agents.env_kwargs(name), keywords)
+        for name, keywords in (("hoof", {"candidates": 5}), ("tmg", {}), ("lookahead", {"candidates": 2}))
+    },
     "phase": RunConfig("HyperRL-PPO-v0", "random", 3, 192, {**PPO_KWARGS, "decision": "phase"}),
     **{
         name: RunConfig("HyperRL-PPO-v0", name, 3, 512, {**PPO_KWARGS, **agents.env_kwargs(name)})

@@ -125,6 +125,18 @@ def test_the_folder_holds_everything(small, tmp_path):
     assert read_config(folder / CONFIG_FILE)[0] == run.config
 
 
+def test_what_an_agent_spends_beside_the_run_is_reported(small, tmp_path, capsys):
+    """Two trials of 5 steps in 8 environments before each update but the last, which no phase follows."""
+    summary = TrainingRun(small["lookahead"], tmp_path).train(pictures=False)
+    assert summary["env_steps"] == 400
+    assert (
+        summary["extra_env_steps"] == json.loads((tmp_path / "summary.json").read_text())["extra_env_steps"]
+    )
+    assert summary["extra_env_steps"] == 9 * 2 * 40
+    assert main(["show", str(tmp_path)]) == 0
+    assert "400 env steps and 720 of the agent" in capsys.readouterr().out
+
+
 def test_the_configuration_is_kept_in_full(tmp_path):
     run = TrainingRun(RunConfig("HyperRL-A2C-MountainCar", "fixed"), tmp_path)
     assert read_config(tmp_path / CONFIG_FILE)[0] == run.config
