@@ -124,7 +124,7 @@ def test_a_rollout_that_is_refused_is_survived(make_env, scripted_env):
         ("A2C", {"n_envs": 1}, "give n_envs >= 2"),
         ("A2C", {"action_mode": "discrete"}, r"action_mode='discrete'.*agents.env_kwargs\('hoof'"),
         ("A2C", {"search_space": ["learning_rate", "gamma"]}, "cannot handle gamma: .*ent_coef, learning"),
-        ("A2C", {"search_space": {"ent_coef": [0, 0.1]}}, "of learning_rate, this .* offers ent_coef"),
+        ("A2C", {"search_space": {"ent_coef": [0, 0.1]}}, "of learning_rate, and this .* offers ent_coef"),
     ],
 )
 def test_an_environment_that_does_not_fit_is_refused(make_env, name, kwargs, message):
