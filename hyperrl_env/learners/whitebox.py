@@ -62,7 +62,8 @@ class LearnerView:
 
     It works on a copy of the policy and its optimiser, made here. Weights, optimiser, gradients, buffer and
     random generators of the learner stay as they are, to the bit, with both backends. After an update or
-    an environment phase, make another view.
+    an environment phase, make another view. What concerns the policy works for every algorithm; the next
+    update is foretold for A2C, whose update is one step on the whole rollout.
 
     Weights are flat: all parameters of the policy one after the other, in the order of
     `policy.parameters()`.
@@ -110,6 +111,9 @@ class LearnerView:
 
         Args:
             weights: Those of C policies, (C, P).
+
+        Returns:
+            Log-probabilities of the rollout's actions, and KL divergences from the present policy.
         """
         self._policy.set_training_mode(False)
         actor = _Actor(self._policy)

@@ -9,7 +9,8 @@ import agents
     ("name", "keywords"),
     [
         ("lookahead", {"candidates": 3, "phases": 2}),
-        ("hoof", {"candidates": 5}),
+        # Bounds so low that no candidate is rejected: they grow from update to update.
+        ("hoof", {"candidates": 5, "bound": 1e-4}),
         ("hoof", {"candidates": 5, "hyperparameters": ["learning_rate", "ent_coef"]}),
         ("tmg", {"hyperparameters": ["learning_rate", "gamma", "gae_lambda"]}),
     ],

@@ -114,13 +114,15 @@ def test_looking_changes_nothing(trained, bits_of, algorithm, backend, take_defa
     env, undisturbed = (trained(algorithm, backend=backend, env_id="Pendulum-v1") for _ in range(2))
     for generator in (np.random.seed, torch.manual_seed):
         generator(5)
-    parameters = list(env.learner.policy.parameters())
+    policy = env.learner.policy
+    parts = [*policy.parameters(), *vars(policy.action_dist).values()]
     before, state = learner_bits(env, bits_of), (torch.get_rng_state(), np.random.get_state()[1].copy())
     look(env)
     assert learner_bits(env, bits_of) == before
     assert torch.equal(torch.get_rng_state(), state[0])
     assert (np.random.get_state()[1] == state[1]).all()
-    assert all(a is b for a, b in zip(parameters, env.learner.policy.parameters(), strict=True))
+    after = [*policy.parameters(), *vars(policy.action_dist).values()]
+    assert all(a is b for a, b in zip(parts, after, strict=True))
     assert env.learner.is_fast == (backend == "fast")
     for one in (env, undisturbed):
         take_default_steps(one, 3)
@@ -132,6 +134,16 @@ def test_two_views_see_the_same(trained, backend):
     env = trained(backend=backend)
     first, second = look(env), look(env)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_can_be_looked_at_between_two_minibatches(make_env):
+    """Where the policy still holds the graph of the update before."""
+    env = make_env("PPO", env_id="Pendulum-v1")
+    env.reset(seed=0)
+    env.step(env.default_action)
+    view = LearnerView(env.learner)
+    assert torch.equal(view.weights, flat(env.learner.policy.parameters()))
+    assert view.evaluate(view.weights[None]).kl.max() < 1e-6
 
 
 def test_a_view_stays_what_it_was(trained, take_default_steps):
@@ -266,6 +278,29 @@ def test_the_policy_gradient_is_the_slope_of_the_policy_objective(trained, algor
         ends = (log_probs.reshape(2, -1) * torch.as_tensor(advantages)).mean(1)
         slope = float(ends[0] - ends[1]) / 0.04
         assert float(gradient @ direction) == pytest.approx(slope, rel=0.02, abs=1e-3)
+
+
+class Parts(gym.ObservationWrapper):
+    """Observations in two parts."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.observation_space = gym.spaces.Dict(dict.fromkeys("ab", env.observation_space))
+
+    def observation(self, observation):
+        return {"a": observation, "b": -observation}
+
+
+def test_observations_may_be_dictionaries(make_env):
+    env = make_env("A2C", env_fn=lambda: Parts(Spaces(SPACES["box"])), n_envs=2)
+    env.reset(seed=0)
+    view = LearnerView(env.learner)
+    np.testing.assert_array_equal(view.rollout.observations["a"], -view.rollout.observations["b"])
+    log_probs = view.evaluate(view.weights[None]).log_probs[0]
+    np.testing.assert_allclose(log_probs, view.rollout.log_probs, atol=1e-5)
+    foretold = view.weights_after({})
+    env.learner.policy_update({})
+    torch.testing.assert_close(foretold, flat(env.learner.policy.parameters()), rtol=0, atol=3e-7)
 
 
 # ---------------------------------------------------------------------- bad input
