@@ -8,7 +8,6 @@ from typing import Any
 from gymnasium import spaces
 
 from hyperrl_env import HyperRLEnv
-from hyperrl_env.checks import unknown
 
 # What is offered to such agents, unless the user offers something else.
 RANGES: Mapping[str, Mapping[str, float]] = {
@@ -32,9 +31,7 @@ def range_kwargs(agent: str, hyperparameters: Sequence[str], able: Collection[st
     """
     if isinstance(hyperparameters, str) or not hyperparameters:
         raise ValueError(f"hyperparameters must be a list of names, not {hyperparameters!r}.")
-    for name in hyperparameters:
-        if name not in able:
-            raise ValueError(unknown(f"hyperparameter for agent {agent!r}", name, sorted(able)))
+    _check_able(agent, hyperparameters, able)
     return {"search_space": {name: dict(RANGES[name]) for name in hyperparameters}, "action_mode": "box"}
 
 
@@ -57,16 +54,19 @@ def check_fits(
     algorithm, names = env.inner_run_config.algorithm, env.search_space.names
     if algorithm not in algorithms:
         raise ValueError(f"Agent {agent!r} can handle {', '.join(algorithms)}, not {algorithm}.")
-    if wrong := [name for name in names if name not in able]:
-        raise ValueError(
-            f"Agent {agent!r} cannot handle {', '.join(wrong)}: give a search_space of "
-            f"{', '.join(sorted(able))}."
-        )
+    _check_able(agent, names, able)
     if not isinstance(env.action_space, spaces.Box) or set(names) != set(hyperparameters):
         raise ValueError(
             f"Agent {agent!r} chooses any number in a range of {', '.join(hyperparameters)}, and this "
             f"environment offers {', '.join(names)} with action_mode={env.search_space.action_mode!r}. Make "
             f"it with the keywords agents.env_kwargs({agent!r}, hyperparameters={list(hyperparameters)})."
+        )
+
+
+def _check_able(agent: str, names: Sequence[str], able: Collection[str]) -> None:
+    if wrong := [name for name in names if name not in able]:
+        raise ValueError(
+            f"Agent {agent!r} cannot handle {', '.join(wrong)}. It can handle {', '.join(sorted(able))}."
         )
 
 

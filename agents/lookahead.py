@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from agents.base import HyperAgent, Observation
+from hyperrl_env import CheckpointError
 from hyperrl_env.checks import check_at_least
 
 
@@ -25,7 +26,7 @@ class LookaheadAgent(HyperAgent):
 
     Args:
         env: See `HyperAgent`. The state of its inner environments must be restorable (MuJoCo, classic
-            control, Atari without sticky actions).
+            control, Atari without sticky actions); otherwise the first trial raises a `CheckpointError`.
         seed: See `HyperAgent`; draws the candidates.
         candidates: How many hyper-actions are tried, the default among them; the others are drawn anew at
             each decision. None: all. With `action_mode="box"` they are the bins.
@@ -85,7 +86,7 @@ class LookaheadAgent(HyperAgent):
             self.extra_env_steps += reached - env_steps
             _, info = self.env.restore(snapshot)
             if info.get("inner_episodes_restarted"):
-                raise ValueError(
+                raise CheckpointError(
                     "Agent 'lookahead' needs inner environments whose state can be restored (MuJoCo, classic "
                     "control, Atari without sticky actions): in these, every trial would cut the episodes of "
                     "the run short."

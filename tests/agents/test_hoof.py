@@ -123,7 +123,11 @@ def test_a_rollout_that_is_refused_is_survived(make_env, scripted_env):
         ("PPO", {}, "'hoof' can handle A2C, not PPO"),
         ("A2C", {"n_envs": 1}, "give n_envs >= 2"),
         ("A2C", {"action_mode": "discrete"}, r"action_mode='discrete'.*agents.env_kwargs\('hoof'"),
-        ("A2C", {"search_space": ["learning_rate", "gamma"]}, "cannot handle gamma: .*ent_coef, learning"),
+        (
+            "A2C",
+            {"search_space": ["learning_rate", "gamma"]},
+            r"cannot handle gamma\. It can handle ent_coef, learning",
+        ),
         ("A2C", {"search_space": {"ent_coef": [0, 0.1]}}, "of learning_rate, and this .* offers ent_coef"),
     ],
 )
@@ -136,7 +140,10 @@ def test_an_environment_that_does_not_fit_is_refused(make_env, name, kwargs, mes
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"hyperparameters": ["learning_rate", "gamma"]}, "'hoof' 'gamma'.*ent_coef, learning_rate"),
+        (
+            {"hyperparameters": ["learning_rate", "gamma"]},
+            r"cannot handle gamma\. It can handle ent_coef, learning_rate",
+        ),
         ({"hyperparameters": ["ent_coef"]}, "always chooses the learning_rate"),
         ({"hyperparameters": "learning_rate"}, "must be a list of names, not 'learning_rate'"),
         ({"hyperparameters": []}, "must be a list of names"),

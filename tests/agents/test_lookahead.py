@@ -6,6 +6,7 @@ import pytest
 
 import agents
 from agents.fixed import FixedAgent
+from hyperrl_env import CheckpointError
 
 # Rewards that every action changes.
 SWING = {"env_id": "Pendulum-v1", "total_env_steps": 100, "n_envs": 2}
@@ -119,7 +120,9 @@ def test_inner_environments_that_cannot_be_restored_are_refused(make_env):
             raise TypeError
 
     env = make_env("A2C", env_fn=Opaque)
-    with pytest.raises(ValueError, match="'lookahead' needs inner environments whose state can be restored"):
+    with pytest.raises(
+        CheckpointError, match="'lookahead' needs inner environments whose state can be restored"
+    ):
         agents.run(env, agents.make("lookahead", env), seed=0)
 
 

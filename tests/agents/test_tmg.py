@@ -204,7 +204,12 @@ def test_a_rollout_that_is_refused_is_survived(make_env, scripted_env):
         ("ACKTR", ["learning_rate"], {}, "'tmg' can handle A2C, PPO, not ACKTR"),
         ("PPO", ["gamma"], {}, "'tmg' can handle A2C, not PPO"),
         ("A2C", ["learning_rate"], {"action_mode": "discrete"}, r"agents.env_kwargs\('tmg'"),
-        ("A2C", ["gamma"], {"search_space": ["ent_coef"]}, "cannot handle ent_coef: .*gamma, learning_rate"),
+        (
+            "A2C",
+            ["gamma"],
+            {"search_space": ["ent_coef"]},
+            r"cannot handle ent_coef\. It can handle gae_lambda, gamma, learning_rate",
+        ),
         ("A2C", ["gamma"], {"search_space": ["gae_lambda"]}, "range of gamma, .* offers gae_lambda"),
     ],
 )
@@ -218,5 +223,7 @@ def test_impossible_keywords_are_refused(make_env):
     env = make_env("A2C", **agents.env_kwargs("tmg"))
     with pytest.raises(ValueError, match="meta_step must be a finite number above 0"):
         agents.make("tmg", env, meta_step=0)
-    with pytest.raises(ValueError, match=r"'tmg' 'clip_range'.*gae_lambda, gamma, learning_rate"):
+    with pytest.raises(
+        ValueError, match=r"cannot handle clip_range\. It can handle gae_lambda, gamma, learning_rate"
+    ):
         agents.make("tmg", env, hyperparameters=["clip_range"])
