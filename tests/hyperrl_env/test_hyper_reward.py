@@ -89,7 +89,7 @@ def test_value_target():
 
 
 def test_the_names():
-    assert set(HYPER_REWARDS) == {"discounted_return", "episode_return", "value_target"}
+    assert set(HYPER_REWARDS) == {"discounted_return", "episode_return", "value_target", "improvement"}
 
 
 # ---------------------------------------------------------------- through the environment
