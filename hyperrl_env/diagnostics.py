@@ -58,9 +58,9 @@ def log_ratio_from_0(x: float, start: float) -> float:
     return log_ratio(x + _LEAST_ENT_COEF, start + _LEAST_ENT_COEF)
 
 
-def bounded(x: float) -> float:
-    """The number, at most `LIMIT` from 0; 0 if it is none."""
-    return 0.0 if math.isnan(x) else min(max(x, -LIMIT), LIMIT)
+def bounded(x: float, low: float = -LIMIT, high: float = LIMIT) -> float:
+    """The number in [low, high] that is nearest to x; 0 if x is NaN."""
+    return 0.0 if math.isnan(x) else min(max(x, low), high)
 
 
 # By hyperparameter: what its value in force is to the task's own at the start of the run.
@@ -104,7 +104,7 @@ DIAGNOSTICS: Mapping[str, Diagnostic] = {
     **{f"log_{name}": _change(name) for name in _CHANGES},
     "log_approx_kl": Diagnostic("ln(approx_kl / 0.01), of an approx_kl of at least 1e-6"),
     "clip_fraction": Diagnostic("clip_fraction", 0.0, 1.0),
-    "explained_variance": Diagnostic("explained_variance, at least -1", -1.0, 1.0),
+    "explained_variance": Diagnostic("explained_variance", -1.0, 1.0),
     "entropy": Diagnostic(
         "(entropy - that of the first update phase) / dimensions of the action; with Gaussian actions the "
         "change of the mean log_std"
@@ -161,7 +161,7 @@ class Diagnostics:
         self._set(
             log_approx_kl=0.0 if kl is None else log_ratio(max(kl, _LEAST_KL), _USUAL_KL),
             clip_fraction=statistics.get("clip_fraction") or 0.0,
-            explained_variance=max(statistics.get("explained_variance") or 0.0, -1.0),
+            explained_variance=statistics.get("explained_variance") or 0.0,
             entropy=0.0 if entropy_loss is None else self._entropy_change(-entropy_loss),
             log_grad_norm=self._log_to_mean("grad_norm", statistics.get("grad_norm")),
             policy_loss=0.0 if policy_loss is None else self._to_root_mean_square(policy_loss),
@@ -175,7 +175,7 @@ class Diagnostics:
             env_steps: At its end.
             phase: What it left behind.
         """
-        self._set(progress=min(env_steps / self._budget, 1.0))
+        self._set(progress=env_steps / self._budget)
         if not phase.episode_returns:
             return
         mean_return = float(np.mean(phase.episode_returns))
@@ -239,7 +239,7 @@ class Diagnostics:
 
     def _set(self, **numbers: float) -> None:
         for name, number in numbers.items():
-            self._numbers[_INDEX[name]] = bounded(number)
+            self._numbers[_INDEX[name]] = bounded(number, DIAGNOSTICS[name].low, DIAGNOSTICS[name].high)
 
     def _add(self, name: str, x: float, weight: float = 0.0) -> Running:
         running = self._running.get(name, Running()).add(x, weight)
