@@ -8,6 +8,7 @@ values in force change from one update to the next.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
@@ -29,8 +30,11 @@ RECENT, OLDER = 0.05, 0.2
 # Added to what may be 0 where its logarithm is taken.
 _LEAST_ENT_COEF, _LEAST_DISCOUNTING = 1e-3, 1e-3
 _USUAL_KL, _LEAST_KL = 1e-2, 1e-6
+# Most agents choose between few values, so at most steps nothing has to be computed.
+_remembered = functools.lru_cache(maxsize=1024)
 
 
+@_remembered
 def log_ratio(x: float, start: float) -> float:
     """ln(x / start), at most `LIMIT` from 0; 0 if both are 0.
 
@@ -43,6 +47,7 @@ def log_ratio(x: float, start: float) -> float:
     return bounded(math.log(x) - math.log(start))
 
 
+@_remembered
 def log_horizon_ratio(x: float, start: float) -> float:
     """How much further a discount x looks ahead than `start`: ln((1 - start + 0.001) / (1 - x + 0.001)).
 
@@ -53,6 +58,7 @@ def log_horizon_ratio(x: float, start: float) -> float:
     return log_ratio(max(1 - start, 0) + _LEAST_DISCOUNTING, max(1 - x, 0) + _LEAST_DISCOUNTING)
 
 
+@_remembered
 def log_ratio_from_0(x: float, start: float) -> float:
     """ln((x + 0.001) / (start + 0.001)): of a coefficient that may be 0."""
     return log_ratio(x + _LEAST_ENT_COEF, start + _LEAST_ENT_COEF)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 # Squares of what is larger would overflow.
 _LARGEST = 1e100
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -44,5 +45,6 @@ class Running:
 
     @property
     def spread(self) -> float:
-        """The standard deviation; 0 of fewer than two numbers."""
-        return math.sqrt(self.variance)
+        """The standard deviation; 0 of fewer than two numbers, and of numbers equal but for rounding."""
+        spread = math.sqrt(self.variance)
+        return spread if spread > _ROUNDING * abs(self.mean) else 0.0

@@ -98,6 +98,7 @@ def test_improvement_by_hand():
     assert of([1.0, 3.0], 3.0, []) == 0.0, "no inner episode ended"
     assert of([], 0.0, [7.0]) == 0.0, "there is nothing to compare with"
     assert of([7.0, 7.0], 7.0, [7.0]) == 0.0, "there is no spread"
+    assert of([0.1, 0.1], 0.1, [0.1, 0.1, 0.1]) == 0.0, "that mean is not 0.1, but only by rounding"
     # However small the spread was before: at most sqrt(2 n).
     assert of([7.0] * 7, 7.0, [1e9]) == pytest.approx(8 / np.sqrt(7), rel=1e-6)
 
