@@ -16,6 +16,7 @@ AGENTS = {
     "random": ("random", {}, "box"),
     "fixed": ("fixed", {}, "discrete"),
     "dqn": ("dqn", {"learning_starts": 2, "buffer_size": 50}, "discrete"),
+    **{name: (name, {}, "discrete") for name in ("adaptive_kl", "ultho", "lrrl", "hypercontroller")},
     "sb3 PPO": ("sb3", {"algorithm": "PPO", "n_steps": 4, "batch_size": 2}, "multi_discrete"),
     "sb3 SAC": ("sb3", {"algorithm": "SAC", "learning_starts": 2, "buffer_size": 50}, "box"),
 }
@@ -47,7 +48,7 @@ def test_every_agent_runs_on_every_observation(name, observation):
     agent, kwargs, action_mode = AGENTS[name]
     runs = []
     for _ in range(2):
-        env = make_env(observation, action_mode)
+        env = make_env(observation, **{"action_mode": action_mode, **agents.env_kwargs(agent, **kwargs)})
         runs.append(choices(agents.make(agent, env, seed=1, **kwargs), env))
     assert len(runs[0]) >= 6
     assert runs[0] == runs[1]
