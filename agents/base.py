@@ -77,7 +77,7 @@ class HyperAgent(ABC):
         """Chooses the hyper-action for the next step.
 
         Args:
-            obs: The hyper-state, float32 `(D,)`.
+            obs: The observation, float32 `(D,)`.
             info: The info that `reset` or `step` returned with it.
 
         Returns:
@@ -97,10 +97,10 @@ class HyperAgent(ABC):
         """Learns from the outcome of a step. By default, nothing is learned.
 
         Args:
-            obs: The hyper-state in which `action` was chosen, float32 `(D,)`.
+            obs: The observation on which `action` was chosen, float32 `(D,)`.
             action: The hyper-action that `act` returned.
             reward: The hyper-reward.
-            next_obs: The hyper-state after the step, float32 `(D,)`.
+            next_obs: The observation after the step, float32 `(D,)`.
             terminated: Whether the learning episode ended.
             truncated: Whether the budget cut it short.
             info: The info that `step` returned.

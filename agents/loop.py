@@ -25,11 +25,11 @@ class Step:
     """One hyper-step of a run.
 
     Attributes:
-        obs: The hyper-state in which the action was chosen, float32 `(D,)`.
+        obs: The observation on which the action was chosen, float32 `(D,)`.
         info: The info that came with `obs`.
         action: The hyper-action.
         reward: The hyper-reward.
-        next_obs: The hyper-state after the step, float32 `(D,)`.
+        next_obs: The observation after the step, float32 `(D,)`.
         next_info: The info that came with `next_obs`.
         terminated: Whether the learning episode ended.
         truncated: Whether the budget cut it short.
@@ -56,7 +56,7 @@ def steps(
     Args:
         env: A Hyper-RL environment, wrapped or not.
         agent: The hyper-agent.
-        obs: The current hyper-state, as `reset`, `step`, `restore` or `load` returned it.
+        obs: The current observation, as `reset`, `step`, `restore` or `load` returned it.
         info: The info that came with it.
 
     Yields:

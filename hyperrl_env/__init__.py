@@ -3,6 +3,7 @@
 Importing this package registers the ids.
 """
 
+from hyperrl_env.diagnostics import DIAGNOSTICS
 from hyperrl_env.env import HyperRLEnv
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase, register_hyper_reward
 from hyperrl_env.hyperparameters import DEFINITIONS, Hyperparameter
@@ -22,6 +23,7 @@ load_tasks()
 
 __all__ = [
     "DEFINITIONS",
+    "DIAGNOSTICS",
     "HYPER_REWARDS",
     "PRESETS",
     "SETTINGS",

@@ -12,6 +12,7 @@ import gymnasium as gym
 import torch
 
 from hyperrl_env.checks import check_at_least, check_bool, check_choice, check_keywords, check_text
+from hyperrl_env.diagnostics import ObservationName
 from hyperrl_env.hyper_reward import HyperReward, get_hyper_reward
 from hyperrl_env.inner_envs.make import VecBackend
 from hyperrl_env.inner_run import InnerRun, InnerRunConfig
@@ -41,8 +42,10 @@ class Configuration:
         search_space: Which hyperparameters an action chooses, and how.
         decision: How long an action is held.
         learning_episode_phases: Update phases of a learning episode; None: all of a run.
+        observation: What an observation consists of.
         hyper_reward: The definition in use.
-        shapes: (out, in) of the matrices W_m^n behind the observation (Eq. 2), in its order.
+        defaults: Of every hyperparameter offered, at the start of a run.
+        shapes: (out, in) of the matrices W_m^n behind the hyper-state (Eq. 2), in its order.
         projection_dim: d, the length that each of their rows is projected to.
         render_mode: How the run is shown; None: not at all.
         identity: What a state must have in common with this environment to be restored here, in
@@ -56,7 +59,9 @@ class Configuration:
     search_space: BoundSearchSpace
     decision: Decision
     learning_episode_phases: int | None
+    observation: ObservationName
     hyper_reward: HyperReward
+    defaults: Mapping[str, float]
     shapes: tuple[tuple[int, int], ...]
     projection_dim: int
     render_mode: str | None
@@ -86,6 +91,7 @@ def resolve(
     action_mode: ActionMode,
     decision: Decision,
     learning_episode_phases: int | None,
+    observation: ObservationName,
     order: int,
     projection_dim: int,
     hyper_reward: str | HyperReward,
@@ -110,6 +116,7 @@ def resolve(
     if normalize is not None:
         check_bool("normalize", normalize)
     check_choice("decision", decision, get_args(Decision))
+    check_choice("observation", observation, get_args(ObservationName))
     if render_mode is not None:
         check_choice("render_mode", render_mode, tuple(RENDERERS))
     if learning_episode_phases is not None:
@@ -143,6 +150,7 @@ def resolve(
         "action_mode": action_mode,
         "decision": decision,
         "learning_episode_phases": learning_episode_phases,
+        "observation": observation,
         "projection_dim": projection_dim,
         "hyper_reward": hyper_reward,
     }
@@ -154,7 +162,9 @@ def resolve(
         search_space=bound,
         decision=decision,
         learning_episode_phases=learning_episode_phases,
+        observation=observation,
         hyper_reward=reward,
+        defaults=facts.defaults,
         shapes=facts.shapes * (1 + order),
         projection_dim=projection_dim,
         render_mode=render_mode,

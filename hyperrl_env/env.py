@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hyperrl_env.checks import check_between
 from hyperrl_env.configuration import Decision, resolve
+from hyperrl_env.diagnostics import Diagnostics, ObservationName, observation_space
 from hyperrl_env.episode import Episode
 from hyperrl_env.hyper_reward import EnvironmentPhase, HyperReward
 from hyperrl_env.hyper_state import HyperStateProjector
@@ -73,7 +74,15 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     ## Observation Space
 
-    `Box(-inf, inf, (D,), float32)`, always finite: the hyper-state (Eq. 2).
+    A `Box` of float32, always finite:
+
+    | `observation` | space | meaning |
+    |---|---|---|
+    | `"hyper_state"` | `Box(-inf, inf, (D,))` | the hyper-state (Eq. 2): the learner's weights and gradients |
+    | `"diagnostics"` | `Box(low, high, (24,))` | numbers that mean the same for every task, network and budget |
+    | `"both"` | `Box(low, high, (D + 24,))` | the hyper-state, then the diagnostics |
+
+    The hyper-state:
 
     | index | meaning |
     |---|---|
@@ -91,6 +100,12 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     every observation, whatever an agent has learned; training `projector` itself would change the
     observations of this run and of all that follow.
 
+    The diagnostics are the progress and the budget, the position in the update phase, logarithms of the
+    values in force against the start's, statistics of the latest update phase and of the inner returns so
+    far, most of them against their own scale in this run. `hyperrl_env.DIAGNOSTICS` has name, formula and
+    range of each, by index, and `env.unwrapped.diagnostics()` their present values, whatever the observation
+    is.
+
     ## Rewards
 
     0 at every step but the last of an update phase, which earns the hyper-reward G (Eq. 1) of the
@@ -101,6 +116,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     | `"discounted_return"` | mean over the phase's steps and environments of the discounted sum of raw rewards to the end of the phase or of the inner episode; gamma is the task's own, whatever the actions; if actions choose `n_steps`, the sums end after as many steps as the shortest phase has |
     | `"episode_return"` | mean undiscounted return of the inner episodes that ended in the phase; if none did, the previous value |
     | `"value_target"` | mean bootstrapped lambda-return on normalised rewards |
+    | `"improvement"` | change of the mean undiscounted return since the phase before, divided by its standard deviation over the phases so far; 0 where that is not defined |
     | a callable | of an `EnvironmentPhase` |
 
     On Atari raw rewards are scores, which the learner sees clipped to their sign. A lost life ends an
@@ -136,8 +152,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     `hyperparameters` (values in force, by SB3's names), `env_steps`, `phase` (update phases
     finished), `update_step` (updates done in the current phase), `run_finished`, `diverged`
     (an update of this step was refused; the learner kept its last good state). After an
-    environment phase: the three hyper-rewards under their names. At the end of a phase
-    `phase_stats`: `returns` and `lengths` (Atari: in frames) of the inner episodes that ended, means of the losses,
+    environment phase: the hyper-rewards under their names. At the end of a phase
+    `diagnostics` by name, and `phase_stats`: `returns` and `lengths` (Atari: in frames) of the inner episodes that ended, means of the losses,
     `approx_kl`, `clip_fraction` (ACKTR: `trust_region_scale`, `eigh_failures`, `statistics_refused`), `grad_norm`,
     then `explained_variance`. Values that are not defined are None.
 
@@ -175,6 +191,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         action_mode: "discrete", "multi_discrete" or "box".
         decision: "update": one action per policy update. "epoch", "phase": the action is held.
         learning_episode_phases: Update phases per learning episode; None: the whole run.
+        observation: "hyper_state", "diagnostics" or "both" (see "Observation Space").
         order: N_order >= 0, how many gradients the hyper-state holds.
         projection_dim: d >= 1, the length that each row is projected to.
         hyper_reward: A name of the table above, or a callable of an `EnvironmentPhase`.
@@ -232,6 +249,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         action_mode: ActionMode = "discrete",
         decision: Decision = "update",
         learning_episode_phases: int | None = 1,
+        observation: ObservationName = "hyper_state",
         order: int = 2,
         projection_dim: int = 4,
         hyper_reward: str | HyperReward = "discounted_return",
@@ -255,6 +273,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             action_mode=action_mode,
             decision=decision,
             learning_episode_phases=learning_episode_phases,
+            observation=observation,
             order=order,
             projection_dim=projection_dim,
             hyper_reward=hyper_reward,
@@ -276,9 +295,10 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self.search_space = config.search_space
         self.action_space = config.search_space.action_space
         self.projector = HyperStateProjector(config.shapes, config.projection_dim)
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (self.projector.state_size,), np.float32)
+        self.observation_space = observation_space(config.observation, self.projector.state_size)
         self._hyper_reward = config.hyper_reward
         self._run: InnerRun | None = None
+        self._diagnostics: Diagnostics
         self._episode = Episode.of_new_run()
         self._finished_learner: InnerLearner | None = None
         self._renderer: Renderer | None = None
@@ -299,7 +319,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             options: `{"new_run": True}` starts a new run whatever the state of the present one.
 
         Returns:
-            The hyper-state (float32, `(D,)`) and the info; after a new run's first environment
+            The observation (see "Observation Space") and the info; after a new run's first environment
             phase the info holds its `phase_stats`.
         """
         super().reset(seed=seed)
@@ -316,7 +336,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         if asked or not continues:
             first_phase = self._start_run(int(self.np_random.integers(2**31)) if seed is None else seed)
         self._episode = self._episode.begin(self.learning_episode_phases)
-        return self._observation(), self._info(diverged=False) | first_phase
+        info = self._info(diverged=False) | first_phase
+        return self._observation(info), info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Applies a hyper-action to one policy update (with `decision`, to an epoch or phase of them).
@@ -325,7 +346,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             action: An element of `action_space`.
 
         Returns:
-            Hyper-state, hyper-reward, terminated, truncated, info.
+            Observation, hyper-reward, terminated, truncated, info.
 
         Raises:
             gymnasium.error.ResetNeeded: Before `reset`, or after the end of a learning episode.
@@ -345,7 +366,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             run.update(values)
         diverged = learner.updates_refused > refused
         if not learner.update_phase_finished:
-            return self._observation(), 0.0, False, False, self._info(diverged)
+            info = self._info(diverged)
+            return self._observation(info), 0.0, False, False, info
         return self._end_phase(run, diverged)
 
     def render(self) -> Any:
@@ -405,10 +427,10 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return self._episode.run_finished
 
     def hyper_state_tensors(self) -> list[torch.Tensor]:
-        """Copies of the raw tensors W_m^n behind the observation, in its order (Eq. 2).
+        """Copies of the raw tensors W_m^n behind the hyper-state, in its order (Eq. 2).
 
-        `projector(tensors, position)` of them is the observation, differentiably in C, where `position`
-        is the observation's last number.
+        `projector(tensors, position)` of them is the hyper-state, differentiably in C, where `position`
+        is the hyper-state's last number.
 
         Returns:
             Detached (out, in) matrices: all weights, all latest gradients, the ones before them.
@@ -426,6 +448,15 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         """
         run = self._present_run()
         return projector.observation(run.matrices(), run.learner.update_position)
+
+    def diagnostics(self) -> Observation:
+        """The present diagnostics, in the order of `DIAGNOSTICS`.
+
+        Returns:
+            float32 (24,), always finite.
+        """
+        learner = self._present_run().learner
+        return self._diagnostics.numbers(learner.update_position, learner.values_in_force())
 
     # ------------------------------------------------------------------ surviving
 
@@ -454,7 +485,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             path: The file.
 
         Returns:
-            The hyper-state and the info at that moment, as `reset` does.
+            The observation and the info at that moment, as `reset` does.
 
         Raises:
             CheckpointError: The file is missing, damaged, of another version, task or configuration,
@@ -485,6 +516,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             {
                 "identity": self._config.identity,
                 "run": run.state_dict(),
+                "diagnostics": self._diagnostics.state_dict(),
                 "projector": dict(self.projector.state_dict()),
                 "generator": None if generator is None else generator.bit_generator.state,
                 "history": None if self._renderer is None else self._renderer.state_dict(),
@@ -502,7 +534,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             snapshot: What `snapshot` returned; it may be restored any number of times.
 
         Returns:
-            The hyper-state and the info at that moment, as `reset` does.
+            The observation and the info at that moment, as `reset` does.
 
         Raises:
             CheckpointError: The snapshot is of another task, algorithm or configuration. The environment
@@ -531,13 +563,16 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             else:
                 self._load(before)
             raise CheckpointError(f"The state does not fit this environment: {error!r}.") from error
-        return self._observation(), self._info(diverged=False)
+        info = self._info(diverged=False)
+        return self._observation(info), info
 
     def _load(self, state: Mapping[str, Any]) -> None:
         if self._run is None:
             self._run = InnerRun(self._config.inner_run, seed=0)
             self._run.prepare()
         self._restarted = self._run.load_state_dict(state["run"])
+        self._diagnostics = self._new_diagnostics(self._run)
+        self._diagnostics.load_state_dict(state["diagnostics"])
         self.projector.load_state_dict(state["projector"])
         if state["generator"] is not None:
             self.np_random.bit_generator.state = state["generator"]
@@ -594,9 +629,10 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         # Only now: if no new run can be made, the present one stays.
         self.close()
         self._run, self._restarted, self._renderer = run, False, self._make_renderer()
+        self._diagnostics = self._new_diagnostics(run)
         self._episode = Episode.of_new_run()
         try:
-            phase = self._with_horizon(run.start())
+            phase = self._seen(run, run.start())
         except BaseException:
             self.close()
             raise
@@ -605,13 +641,19 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     def _collect(self, run: InnerRun) -> EnvironmentPhase:
         try:
-            return self._with_horizon(run.collect())
+            return self._seen(run, run.collect())
         except InnerEnvError:
             self._episode = self._episode.fail()
             raise
 
-    def _with_horizon(self, phase: EnvironmentPhase) -> EnvironmentPhase:
-        return replace(phase, horizon=self._config.horizon)
+    def _new_diagnostics(self, run: InnerRun) -> Diagnostics:
+        return Diagnostics(self._config.defaults, self.total_env_steps, run.learner.action_space)
+
+    def _seen(self, run: InnerRun, phase: EnvironmentPhase) -> EnvironmentPhase:
+        """The phase with what its hyper-reward needs to know besides; the diagnostics take it in."""
+        earlier = self._diagnostics.earlier_returns
+        self._diagnostics.environment_phase(run.env_steps, phase)
+        return replace(phase, horizon=self._config.horizon, earlier_returns=earlier)
 
     def _reward(self, phase: EnvironmentPhase) -> float:
         return self._episode.finite(float(self._hyper_reward(phase)))
@@ -620,6 +662,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self, run: InnerRun, diverged: bool
     ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         statistics = run.learner.update_statistics()
+        self._diagnostics.update_phase(statistics)
         end = self._episode.end(wholly_refused=run.wholly_refused, budget_spent=run.budget_spent)
         phase = None if end.run_finished else self._collect(run)
         if phase is not None:
@@ -629,10 +672,18 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         self._episode = self._episode.after(end, reward)
         info = self._info(diverged) | self._phase_info(run, statistics, phase)
         self._restarted = False
-        return self._observation(), reward, end.terminated, end.truncated, info
+        return self._observation(info), reward, end.terminated, end.truncated, info
 
-    def _observation(self) -> Observation:
-        return self.hyper_state(self.projector)
+    def _observation(self, info: Mapping[str, Any]) -> Observation:
+        kind = self._config.observation
+        if kind == "hyper_state":
+            return self.hyper_state(self.projector)
+        # To look the values in force up again would take longer than everything else.
+        position = self._present_run().learner.update_position
+        diagnostics = self._diagnostics.numbers(position, info["hyperparameters"])
+        if kind == "diagnostics":
+            return diagnostics
+        return np.concatenate([self.hyper_state(self.projector), diagnostics])
 
     def _info(self, diverged: bool) -> dict[str, Any]:
         finished, restarted = self._episode.run_finished, self._restarted
@@ -641,7 +692,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     def _phase_info(
         self, run: InnerRun, statistics: Mapping[str, float | None], phase: EnvironmentPhase | None
     ) -> dict[str, Any]:
-        info = phase_info(statistics, phase)
+        info = phase_info(statistics, phase, self.diagnostics())
         if self._renderer is not None:
             self._renderer.record(
                 run.env_steps, info["phase_stats"]["returns"], run.learner.values_in_force()

@@ -6,14 +6,15 @@ same signature can be used instead. Equation numbers refer to Le et al., AAAI 20
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyperrl_env.numeric.discounted_sums import discounted_sums
+from hyperrl_env.numeric.running import Running
 from hyperrl_env.registry import Registry
 
 
@@ -34,6 +35,8 @@ class EnvironmentPhase:
         gamma: The task's own discount factor, which no hyper-action changes.
         horizon: Steps that a discounted sum may look ahead within; None: to the end of the phase. The
             fewest steps that any hyper-action gives a phase, so that a longer phase is worth no more.
+        earlier_returns: Of the mean return of the inner episodes that ended in each phase before, where any
+            did.
     """
 
     rewards: NDArray[np.floating]
@@ -44,6 +47,7 @@ class EnvironmentPhase:
     last_episode_return: float
     gamma: float
     horizon: int | None = None
+    earlier_returns: Running = field(default_factory=Running)
 
 
 HyperReward = Callable[[EnvironmentPhase], float]
@@ -105,20 +109,49 @@ def value_target(phase: EnvironmentPhase) -> float:
     return float(np.mean(phase.value_targets))
 
 
+def improvement(phase: EnvironmentPhase) -> float:
+    """Change of the mean inner return since the phase before, in units of its spread over the run so far.
+
+    (R_t - R_t-1) / S_t, where R_t is the mean undiscounted return of the inner episodes that ended in the
+    phase, and S_t the standard deviation of R over the phases so far, this one included. Phases in which no
+    inner episode ended are left out; the value is 0 in them, in the first other phase, and while S is 0.
+    After n phases it is at most sqrt(2 n) from 0, and no more early in a run than late in it.
+
+    Example:
+        >>> phase = EnvironmentPhase(
+        ...     rewards=np.zeros((1, 1)),
+        ...     dones=np.zeros((1, 1), bool),
+        ...     value_targets=np.zeros((1, 1)),
+        ...     episode_returns=(4.0, 6.0),
+        ...     episode_lengths=(1, 1),
+        ...     last_episode_return=1.0,
+        ...     gamma=1.0,
+        ...     earlier_returns=Running().add(1.0),
+        ... )
+        >>> improvement(phase)  # from 1 to 5, whose standard deviation is 2
+        2.0
+    """
+    if not phase.episode_returns or not phase.earlier_returns.count:
+        return 0.0
+    mean = episode_return(phase)
+    spread = phase.earlier_returns.add(mean).spread
+    return (mean - phase.last_episode_return) / spread if spread else 0.0
+
+
 def _check(hyper_reward: object) -> None:
     if not callable(hyper_reward):
         raise ValueError(f"A hyper-reward must be a function of an EnvironmentPhase, not {hyper_reward!r}.")
 
 
+# The project's own: every run records them.
+OWN_HYPER_REWARDS: Mapping[str, HyperReward] = {
+    "discounted_return": discounted_return,
+    "episode_return": episode_return,
+    "value_target": value_target,
+    "improvement": improvement,
+}
 HYPER_REWARDS: Registry[HyperReward] = Registry(
-    "hyper_reward",
-    "hyperrl.hyper_rewards",
-    {
-        "discounted_return": discounted_return,
-        "episode_return": episode_return,
-        "value_target": value_target,
-    },
-    _check,
+    "hyper_reward", "hyperrl.hyper_rewards", OWN_HYPER_REWARDS, _check
 )
 
 

@@ -6,6 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperrl_env.diagnostics import DIAGNOSTICS
 from hyperrl_env.hyper_reward import HYPER_REWARDS, EnvironmentPhase
 from hyperrl_env.inner_run import InnerRun
 
@@ -30,15 +34,20 @@ def step_info(run: InnerRun, *, run_finished: bool, diverged: bool, restarted: b
     }
 
 
-def phase_info(statistics: Mapping[str, float | None], phase: EnvironmentPhase | None) -> dict[str, Any]:
+def phase_info(
+    statistics: Mapping[str, float | None],
+    phase: EnvironmentPhase | None,
+    diagnostics: NDArray[np.float32],
+) -> dict[str, Any]:
     """What `info` holds at the end of a phase besides.
 
     Args:
         statistics: Of the update phase; empty if there was none.
         phase: The environment phase after it; None if there was none.
+        diagnostics: After both.
 
     Returns:
-        Every hyper-reward by its name, None if it is not finite; and `phase_stats`.
+        Every hyper-reward by its name, None if it is not finite; `phase_stats`, and `diagnostics`.
     """
     episodes = [] if phase is None else zip(phase.episode_returns, phase.episode_lengths, strict=True)
     # Nobody knows what an episode with a reward that is not finite was worth.
@@ -51,4 +60,5 @@ def phase_info(statistics: Mapping[str, float | None], phase: EnvironmentPhase |
             "lengths": [length for _, length in finite],
             **statistics,
         },
+        "diagnostics": dict(zip(DIAGNOSTICS, diagnostics.tolist(), strict=True)),
     }

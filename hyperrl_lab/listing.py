@@ -15,6 +15,7 @@ from stable_baselines3.common.utils import LinearSchedule
 import agents
 from hyperrl_env import (
     DEFINITIONS,
+    DIAGNOSTICS,
     HYPER_REWARDS,
     PRESETS,
     SETTINGS,
@@ -218,6 +219,11 @@ def _hyper_rewards() -> Iterator[Row]:
             yield name, str(error)
 
 
+def _diagnostics() -> Iterator[Row]:
+    for index, (name, diagnostic) in enumerate(DIAGNOSTICS.items()):
+        yield name, str(index), diagnostic.meaning, f"[{diagnostic.low:g}, {diagnostic.high:g}]"
+
+
 def _preset_name(space: SearchSpace) -> str:
     return next((name for name, preset in PRESETS.items() if preset is space), ", ".join(space.names))
 
@@ -284,6 +290,9 @@ LISTINGS: Mapping[str, Listing] = {
         "Search space presets (--set search_space=preset)",
         ("preset", "hyperparameters and their bins"),
         _presets,
+    ),
+    "diagnostics": Listing(
+        "Diagnostics (--set observation=diagnostics)", ("name", "index", "value", "range"), _diagnostics
     ),
     "hyper-rewards": Listing("Hyper-rewards (--set hyper_reward=name)", ("name", "meaning"), _hyper_rewards),
 }

@@ -1,4 +1,4 @@
-"""The results of a run: how it ended, and every hyper-action and inner episode as columns.
+"""The results of a run: how it ended, and every hyper-action, phase and inner episode as columns.
 
 `actions.parquet` has one row per hyper-step. `env_steps`, `phase` and `update_step` give the time of the
 choice (environment steps collected, update phases finished, updates done in this phase); the other
@@ -15,6 +15,24 @@ columns are:
 A learning rate that falls to 0 is 0 in the last update phase, as in Stable-Baselines3. Multiples of it are
 0 too, so no choice there has an effect: `acting` finds the other rows. Nor does the last phase earn a
 hyper-reward: no environment phase follows it.
+
+`phases.parquet` has one row per update phase, written after the environment phase that follows it; before
+them, as phase 0, a row of the first environment phase:
+
+| column | meaning |
+|---|---|
+| `env_steps`, `phase` | environment steps collected and update phases finished, at the end |
+| `<hyperparameter>` | mean of the values in force over the phase's hyper-steps, for each one offered |
+| `default.<hyperparameter>` | the task's own value in the phase |
+| `diagnostic.<name>` | each of `hyperrl_env.DIAGNOSTICS` at the end, before the next phase's choices |
+| `hyper_reward` | the phase's hyper-reward; 0 in phase 0 |
+| `discounted_return` and so on | every hyper-reward of the project |
+| `loss`, `grad_norm`, `approx_kl` and so on | means over the phase's updates, by Stable-Baselines3's names |
+| `episodes` | how many inner episodes ended in the environment phase |
+| `mean_return`, `mean_length` | their mean return and length |
+| `diverged` | whether an update of the phase was refused |
+
+What is not defined is NaN.
 
 `memory.parquet`, of an agent with an episodic memory, has one row per entry at the end of the run, the
 earliest added first: `key_0` and so on (the key's components), `action` (the joint action) and `value`.
@@ -42,7 +60,7 @@ from hyperrl_env.saving.files import whole_file
 from hyperrl_env.search_space import BoundSearchSpace
 
 ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE = "actions.parquet", "episodes.parquet", "summary.json"
-ENTRIES_FILE = "memory.parquet"
+PHASES_FILE, ENTRIES_FILE = "phases.parquet", "memory.parquet"
 _ENDED = ("finished", "diverged")
 Columns = Mapping[str, NDArray[Any]]
 
@@ -51,13 +69,13 @@ class ColumnLog:
     """A growing table that stays small in memory: full chunks are compressed.
 
     Args:
-        columns: Column names and their types, one of Python's `array` codes ("q": int64, "d":
+        columns: Column names and their types, one of Python's `array` codes ("q": int64, "f": float32, "d":
             float64) or "?" for truth values.
         chunk_rows: Rows per chunk; a row group of the file.
     """
 
     def __init__(self, columns: Mapping[str, str], chunk_rows: int = 16_384) -> None:
-        types = {"q": pa.int64(), "d": pa.float64(), "?": pa.bool_()}
+        types = {"q": pa.int64(), "f": pa.float32(), "d": pa.float64(), "?": pa.bool_()}
         self._schema = pa.schema([(name, types[code]) for name, code in columns.items()])
         self._codes = ["b" if code == "?" else code for code in columns.values()]
         self._chunk_rows = chunk_rows
@@ -247,6 +265,15 @@ def read_episodes(folder: Path) -> Columns:
         FileNotFoundError: The folder has no `episodes.parquet`.
     """
     return read_columns(folder / EPISODES_FILE)
+
+
+def read_phases(folder: Path) -> Columns:
+    """The phases of a run, as arrays by column name, all of one length.
+
+    Raises:
+        FileNotFoundError: The folder has no `phases.parquet`.
+    """
+    return read_columns(folder / PHASES_FILE)
 
 
 def acting(actions: Columns) -> NDArray[np.bool_]:

@@ -27,12 +27,14 @@ from hyperrl_lab.ids import resolve_id
 from hyperrl_lab.importing import load_agent, load_env_kwargs
 from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.log import PROGRESS_FILE, RunLog
+from hyperrl_lab.phase_log import PhaseLog
 from hyperrl_lab.plots import CURVE_FILE, MEMORY_FILE, SCHEDULE_FILE, draw_pictures
 from hyperrl_lab.progress import Progress
 from hyperrl_lab.results import (
     ACTIONS_FILE,
     ENTRIES_FILE,
     EPISODES_FILE,
+    PHASES_FILE,
     SUMMARY_FILE,
     ActionLog,
     EpisodeLog,
@@ -42,7 +44,7 @@ from hyperrl_lab.results import (
 # The policy as Stable-Baselines3 saves it, in pickles that this project never loads, and as it does.
 MODEL_FILE, NORMALIZER_FILE, POLICY_FILE = "model.zip", "vecnormalize.pkl", "policy.zip"
 _RESULTS = (
-    *(PROGRESS_FILE, ACTIONS_FILE, EPISODES_FILE, ENTRIES_FILE, SUMMARY_FILE),
+    *(PROGRESS_FILE, ACTIONS_FILE, EPISODES_FILE, PHASES_FILE, ENTRIES_FILE, SUMMARY_FILE),
     *(MODEL_FILE, NORMALIZER_FILE, POLICY_FILE),
     *(CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE),
 )
@@ -210,12 +212,15 @@ class TrainingRun:
             self._obs, self._info = state["obs"], state["info"]
         self._actions = ActionLog(self._inner.search_space, list(self._info["hyperparameters"]))
         self._episodes = EpisodeLog(self._inner.learner.n_envs)
+        self._phases = PhaseLog(self._inner.learner)
         if state is None:
             self._take_phase(self._info)
+            self._phases.record(self._info, self._info["hyperparameters"], 0.0)
             self._checkpoints.write(0, {**self._present_state(), "log": None})
         else:
             self._actions.load_state_dict(state["actions"])
             self._episodes.load_state_dict(state["episodes"])
+            self._phases.load_state_dict(state["phases"])
             self._checkpoints.tidy()
 
     def _present_state(self) -> dict[str, Any]:
@@ -228,6 +233,7 @@ class TrainingRun:
             "info": self._info,
             "actions": self._actions.state_dict(),
             "episodes": self._episodes.state_dict(),
+            "phases": self._phases.state_dict(),
             "progress": self.progress.state_dict(),
         }
 
@@ -256,6 +262,7 @@ class TrainingRun:
         """Records a hyper-step."""
         progress, info = self.progress, step.next_info
         self._actions.record(step.info, step.action, self._defaults, step.reward, info)
+        self._phases.record(info, self._defaults, step.reward)
         progress.hyper_steps += 1
         progress.finished = info["run_finished"]
         progress.diverged_steps += info["diverged"]
@@ -283,6 +290,7 @@ class TrainingRun:
     def _write_columns(self) -> None:
         self._actions.write(self._files.claim(ACTIONS_FILE))
         self._episodes.write(self._files.claim(EPISODES_FILE))
+        self._phases.write(self._files.claim(PHASES_FILE))
 
     def _memory(self) -> Any:
         """The agent's episodic memory; None if it has none."""

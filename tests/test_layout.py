@@ -12,6 +12,7 @@ ROWS = (
     ("hyperrl_env.numeric", "hyperrl_env.saving", "hyperrl_env.checks"),
     ("hyperrl_env.registry",),
     (
+        "hyperrl_env.diagnostics",
         "hyperrl_env.hyper_reward",
         "hyperrl_env.hyper_state",
         "hyperrl_env.hyperparameters",

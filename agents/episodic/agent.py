@@ -76,8 +76,9 @@ class EpisodicControlAgent(HyperAgent):
         rule: "average" (Eq. 4) or "max" (keeps the best return).
         kernel_delta: delta > 0 of the similarity 1 / (squared distance + delta).
         embedding: phi. "vae": a variational autoencoder that learns online. "paper": the same, a quarter
-            as wide as the hyper-state is long, trained with C. "random": a fixed random projection.
-        key_dim: Length of a key.
+            as wide as the hyper-state is long, trained with C. "random": a fixed random projection. "none":
+            the observation itself is the key; meant for `observation="diagnostics"`.
+        key_dim: Length of a key. Default: 32; for "none" that of the observation.
         epsilon_start: Exploration rate at the start of the run.
         epsilon_end: Exploration rate from `epsilon_fraction` of the budget on.
         epsilon_fraction: See `epsilon_end`.
@@ -112,7 +113,7 @@ class EpisodicControlAgent(HyperAgent):
         rule: Literal["average", "max"] = "average",
         kernel_delta: float = 1e-3,
         embedding: EmbeddingName = "vae",
-        key_dim: int = 32,
+        key_dim: int | None = None,
         epsilon_start: float = 1.0,
         epsilon_end: float = 0.01,
         epsilon_fraction: float = 0.5,
@@ -127,8 +128,9 @@ class EpisodicControlAgent(HyperAgent):
         family_settings = _FAMILY_SETTINGS.get(self.env.family, _FAMILY_SETTINGS["mujoco"])
         capacity = family_settings[0] if capacity is None else capacity
         write_interval = family_settings[1] if write_interval is None else write_interval
-        _check_counts(capacity=capacity, k_read=k_read, k_write=k_write, key_dim=key_dim)
-        _check_counts(write_interval=write_interval, vae_hidden=1 if vae_hidden is None else vae_hidden)
+        _check_counts(capacity=capacity, k_read=k_read, k_write=k_write, write_interval=write_interval)
+        _check_counts(key_dim=1 if key_dim is None else key_dim)
+        _check_counts(vae_hidden=1 if vae_hidden is None else vae_hidden)
         _check_counts(vae_batch_size=vae_batch_size, vae_buffer_size=vae_buffer_size)
         _check_fractions(epsilon_start=epsilon_start, epsilon_end=epsilon_end)
         _check_fractions(vae_probability=vae_probability)
@@ -141,7 +143,7 @@ class EpisodicControlAgent(HyperAgent):
             )
         self.embedding = make_embedding(
             embedding,
-            self.env.projector,
+            self.env,
             key_dim,
             seed=seed,
             hidden=vae_hidden,
@@ -150,7 +152,7 @@ class EpisodicControlAgent(HyperAgent):
             buffer_size=vae_buffer_size,
         )
         self.memory = EpisodicMemory(
-            key_dim,
+            self.embedding.key_dim,
             self.search_space.n_actions,
             capacity=capacity,
             k_read=k_read,

@@ -1,4 +1,4 @@
-"""Memory keys: embeddings phi of the hyper-state.
+"""Memory keys: embeddings phi of the hyper-state, or of what else the environment observes.
 
 A VAE learns online to reconstruct standardised hyper-states; the paper trains the projection C (Eq. 2)
 with it (Le et al., AAAI 2022, "Learning to represent hyper-state and memory key").
@@ -28,7 +28,9 @@ from hyperrl_env.numeric.random_state import RandomState
 # spread near 0, and its first move would otherwise drown all others.
 CLIP = 10.0
 
-EmbeddingName = Literal["vae", "paper", "random"]
+EmbeddingName = Literal["vae", "paper", "random", "none"]
+# Length of a key that is not the observation itself.
+_KEY_DIM = 32
 # Width of the VAE: a compromise between the keys' worth and their cost (`docs/decisions/narrow-keys.md`).
 _WIDTH = 64
 
@@ -108,6 +110,26 @@ class RandomEmbedding(Embedding):
     def _embed(self, standardised: Floats) -> Floats:
         keys: Floats = standardised @ self._map
         return keys
+
+
+class NoEmbedding(Embedding):
+    """The observation itself, not standardised: a key means the same in every run and for every task.
+
+    It is meant for the diagnostics, whose numbers are all of one order of magnitude.
+
+    Args:
+        state_size: Length of an observation, and of a key.
+    """
+
+    def __init__(self, state_size: int) -> None:
+        super().__init__(state_size, state_size)
+
+    def standardise(self, states: Floats) -> Floats:
+        """The observations as they are, (B, state_size)."""
+        return states
+
+    def _embed(self, standardised: Floats) -> Floats:
+        return standardised
 
 
 class VAEEmbedding(Embedding):
@@ -244,8 +266,8 @@ class ProjectionEmbedding(VAEEmbedding):
 
 def make_embedding(
     name: EmbeddingName,
-    projector: HyperStateProjector,
-    key_dim: int,
+    env: HyperRLEnv,
+    key_dim: int | None,
     *,
     seed: int,
     hidden: int | None = None,
@@ -254,22 +276,39 @@ def make_embedding(
     """The embedding phi with this name.
 
     Args:
-        name: "vae", "paper" or "random".
-        projector: The environment's, which is copied if its C is trained.
-        key_dim: Length of a key.
+        name: "vae", "paper", "random" or "none".
+        env: Whose observations are embedded. Its projector is copied if its C is trained.
+        key_dim: Length of a key. Default: 32; for "none" the observation's.
         seed: Seeds the embedding.
         hidden: Width of the VAE. Default: 64; for "paper" a quarter of the hyper-state's length.
         **vae: Further arguments of `VAEEmbedding`.
 
     Raises:
-        ValueError: An unknown name.
+        ValueError: An unknown name; "paper" where the observation is not the hyper-state; a length of keys
+            for "none".
     """
-    state_size = projector.state_size
+    assert env.observation_space.shape is not None
+    (state_size,) = env.observation_space.shape
+    if name == "none":
+        if key_dim not in (None, state_size):
+            raise ValueError(
+                f"embedding='none' makes keys as long as the observation, {state_size}, not {key_dim}: "
+                "leave key_dim out."
+            )
+        return NoEmbedding(state_size)
+    key_dim = _KEY_DIM if key_dim is None else key_dim
     if name == "random":
         return RandomEmbedding(state_size, key_dim, seed=seed)
     if name == "vae":
         return VAEEmbedding(state_size, key_dim, seed=seed, hidden=hidden or _WIDTH, **vae)
     if name == "paper":
+        if state_size != env.projector.state_size:
+            raise ValueError(
+                "embedding='paper' trains the projection C of the hyper-state (Eq. 2), so it needs an "
+                "environment with observation='hyper_state'. Other observations can be embedded by 'none', "
+                "'vae' or 'random'."
+            )
         width = hidden or max(state_size // 4, 1)
-        return ProjectionEmbedding(copy.deepcopy(projector), key_dim, seed=seed, hidden=width, **vae)
+        projector = copy.deepcopy(env.projector)
+        return ProjectionEmbedding(projector, key_dim, seed=seed, hidden=width, **vae)
     raise ValueError(unknown("embedding", name, get_args(EmbeddingName)))

@@ -60,6 +60,7 @@ class InnerLearner(OnPolicyAlgorithm):
 
     Attributes:
         offered: Names of the hyperparameters that this algorithm offers.
+        reported: Names of what `update_statistics` reports of a phase in which an update was applied.
         phase_class: What it remembers of an update phase.
         fast: The other arithmetic, if there is one.
         gradient_history: The last gradients of the objective, before clipping.
@@ -68,6 +69,7 @@ class InnerLearner(OnPolicyAlgorithm):
     """
 
     offered: ClassVar[tuple[str, ...]]
+    reported: ClassVar[tuple[str, ...]]
     phase_class: ClassVar[type[UpdatePhase]] = UpdatePhase
     fast: Arithmetic | None = None
     update_phase: UpdatePhase

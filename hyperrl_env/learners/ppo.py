@@ -52,6 +52,10 @@ class PPOLearner(InnerLearner, PPO):
         "vf_coef",
         "max_grad_norm",
     )
+    reported: ClassVar[tuple[str, ...]] = (
+        *("loss", "grad_norm", "policy_gradient_loss", "value_loss", "entropy_loss"),
+        *("approx_kl", "clip_fraction", "explained_variance"),
+    )
     phase_class: ClassVar[type[UpdatePhase]] = MinibatchPhase
 
     # SB3 takes numbers in the constructor and holds schedules from then on.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from hyperrl_env.learners.arithmetic import Arithmetic
 from hyperrl_env.learners.base import InnerLearner
+from hyperrl_env.learners.objective import Objective
 
 
 class SingleUpdateLearner(InnerLearner):
     """One update in each update phase; a subclass says what it does with the rollout."""
+
+    reported: ClassVar[tuple[str, ...]] = (*Objective._fields, "grad_norm", "explained_variance")
 
     @abstractmethod
     def _update_on_rollout(self) -> None:

@@ -56,6 +56,7 @@ def test_an_unknown_algorithm_lists_the_algorithms():
         # Known, but not what this algorithm has.
         ({"search_space": ["kl_clip"]}, ["'kl_clip'", "learning_rate", "gae_lambda"]),
         ({"action_mode": "continuous"}, ["'continuous'", *MODES]),
+        ({"observation": "diagnostic"}, ["'diagnostic'", "hyper_state", "diagnostics", "both"]),
         ({"decision": "minibatch"}, ["'minibatch'", "update", "epoch", "phase"]),
         ({"hyper_reward": "return"}, ["'return'", *HYPER_REWARDS, "callable"]),
         ({"backend": "quick"}, ["'quick'", "auto", "eager"]),

@@ -64,6 +64,7 @@ ARGUMENTS = st.fixed_dictionaries(
         "action_mode": mostly("discrete", "multi_discrete", "box"),
         "decision": mostly("update", "epoch", "phase"),
         "learning_episode_phases": mostly(1, 2),
+        "observation": mostly("hyper_state", "diagnostics", "both"),
         "order": mostly(0, 1, 2),
         "projection_dim": mostly(1, 4),
         "hyper_reward": mostly(*HYPER_REWARDS),

@@ -177,7 +177,9 @@ class Poisoned(gym.Env):
         return np.zeros(2, np.float32), self.poison if self.t == 13 else 1.0, False, self.t % 7 == 0, {}
 
 
-@pytest.mark.parametrize("hyper_reward", ["discounted_return", "episode_return", "value_target"])
+@pytest.mark.parametrize(
+    "hyper_reward", ["discounted_return", "episode_return", "value_target", "improvement"]
+)
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_no_nan_reward_of_the_inner_environment_gets_out(make_env, hyper_reward, poison):

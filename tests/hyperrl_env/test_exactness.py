@@ -250,7 +250,7 @@ def test_however_the_run_is_cut_into_decisions_and_episodes(
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
-@pytest.mark.parametrize("hyper_reward", ["episode_return", "value_target"])
+@pytest.mark.parametrize("hyper_reward", ["episode_return", "value_target", "improvement"])
 def test_observation_and_reward_change_nothing(same_bits, order, hyper_reward):
     same_bits("A2C", CARTPOLE, KWARGS["A2C"], order=order, hyper_reward=hyper_reward, projection_dim=2)
 

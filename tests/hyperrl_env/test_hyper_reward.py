@@ -89,7 +89,7 @@ def test_value_target():
 
 
 def test_the_names():
-    assert set(HYPER_REWARDS) == {"discounted_return", "episode_return", "value_target"}
+    assert set(HYPER_REWARDS) == {"discounted_return", "episode_return", "value_target", "improvement"}
 
 
 # ---------------------------------------------------------------- through the environment
@@ -283,7 +283,7 @@ def test_value_targets_are_the_learners_own(scripted):
 
 
 @pytest.mark.parametrize("name", HYPER_REWARDS)
-def test_all_three_are_in_the_info_whichever_is_used(scripted, name):
+def test_all_are_in_the_info_whichever_is_used(scripted, name):
     env = scripted(hyper_reward=name)
     infos, rewards = phases(env, 4, lambda: env.default_action)
     assert all(set(HYPER_REWARDS) <= set(info) for info in infos)

@@ -282,6 +282,7 @@ OTHERS = {
     "normalize": ("PPO", {"normalize": True}),
     "total_env_steps": ("PPO", {"total_env_steps": 64}),
     "learning_episode_phases": ("PPO", {"learning_episode_phases": 2}),
+    "observation": ("PPO", {"observation": "both"}),
     "hyper_reward": ("PPO", {"hyper_reward": "episode_return"}),
     "backend is": ("PPO", {"backend": "fast"}),
     "env_kwargs": ("PPO", {"env_kwargs": {"sutton_barto_reward": True}}),

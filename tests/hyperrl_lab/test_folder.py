@@ -155,7 +155,7 @@ def test_foreign_files_stay_where_a_run_was_cut_before_its_first_checkpoint(smal
 
 RESULTS = [
     *("model.zip", "progress.csv", "actions.parquet", "episodes.parquet", "summary.json", "schedule.png"),
-    *("learning_curve.png", "vecnormalize.pkl", "memory.png"),
+    *("learning_curve.png", "vecnormalize.pkl", "memory.png", "phases.parquet"),
 ]
 
 
@@ -238,7 +238,7 @@ def test_the_record_names_what_was_written(small, tmp_path):
     train(small["a2c"], tmp_path)
     names = json.loads((tmp_path / RECORD_FILE).read_text())
     events = [path.name for path in tmp_path.glob("events*")]
-    results = {"actions.parquet", "episodes.parquet", "summary.json"}
+    results = {"actions.parquet", "episodes.parquet", "phases.parquet", "summary.json"}
     policy = {"model.zip", "policy.zip", "vecnormalize.pkl"}
     assert set(names) == {"progress.csv", *events, *results, *policy}
     assert len(events) == 1

@@ -13,6 +13,7 @@ from hyperrl_lab.results import (
     read_actions,
     read_columns,
     read_episodes,
+    read_phases,
 )
 
 DEFAULTS = {"learning_rate": 1e-3, "clip_range": 0.2, "gamma": 0.99}
@@ -101,7 +102,7 @@ def test_episodes_are_placed_where_they_ended(n_envs, phases, ends, tmp_path):
     assert columns["length"].tolist() == [n for _, _, lengths in phases for n in lengths]
 
 
-@pytest.mark.parametrize("read", [read_actions, read_episodes])
+@pytest.mark.parametrize("read", [read_actions, read_episodes, read_phases])
 def test_a_folder_without_results_is_an_error(read, tmp_path):
     with pytest.raises(FileNotFoundError):
         read(tmp_path)

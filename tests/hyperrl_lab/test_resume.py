@@ -68,6 +68,7 @@ def results(folder):
         "scalars": scalars,
         "actions": (folder / "actions.parquet").read_bytes(),
         "episodes": (folder / "episodes.parquet").read_bytes(),
+        "phases": (folder / "phases.parquet").read_bytes(),
         "summary": {k: v for k, v in summary.items() if k not in ("seconds", "steps_per_second")},
         "config": (folder / CONFIG_FILE).read_bytes(),
     }

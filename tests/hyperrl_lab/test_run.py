@@ -112,7 +112,7 @@ def test_the_folder_holds_everything(small, tmp_path):
     files = {path.name for path in folder.iterdir() if not path.name.startswith("events.out.tfevents")}
     assert files == {
         *("config.json", "summary.json", "actions.parquet", "episodes.parquet", "progress.csv"),
-        *("model.zip", "policy.zip", "memory.parquet", "checkpoints", "files.json"),
+        *("model.zip", "policy.zip", "memory.parquet", "phases.parquet", "checkpoints", "files.json"),
         *("learning_curve.png", "schedule.png", "memory.png"),
     }
     assert len(list(folder.glob("events.out.tfevents*"))) == 1

@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import explained_variance
 from torch import Tensor
 
-from hyperrl_env.learners.acktr.optimizer import KFAC
+from hyperrl_env.learners.acktr.optimizer import KFAC, Report
 from hyperrl_env.learners.objective import Objective, actor_critic_objective
 from hyperrl_env.learners.single_update import SingleUpdateLearner
 
@@ -290,6 +290,7 @@ class ACKTRLearner(SingleUpdateLearner, ACKTR):
         "ent_coef",
         "vf_coef",
     )
+    reported: ClassVar[tuple[str, ...]] = (*SingleUpdateLearner.reported, *Report._fields)
 
     def _update_on_rollout(self) -> None:
         self._optimise(**self._evaluate_rollout()._asdict())
