@@ -72,6 +72,29 @@ def is_held(folder: Path) -> bool:
         return True
 
 
+def holder_lives(folder: Path) -> bool:
+    """Whether the process that last locked a folder still seems to use it; touches nothing.
+
+    The holder's name outlives a killed process: on this host it is looked for. A process of another host is
+    believed.
+    """
+    try:
+        content = json.loads((folder / HOLDER_FILE).read_text(encoding="utf-8"))
+        pid, host = int(content["pid"]), content["host"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    # On Windows signal 0 is Ctrl-C.
+    if host != socket.gethostname() or os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
 def _holder(path: Path) -> str:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,14 +1,18 @@
-"""Small studies, and what a sweep of them must leave."""
+"""Small studies, what a sweep of them must leave, and folders of runs without training."""
 
 import json
 
 import pytest
 
+from hyperrl_lab.config import RunConfig, write_config
 from hyperrl_lab.evaluation import evaluate
+from hyperrl_lab.results import EPISODES_FILE, SUMMARY_FILE, EpisodeLog
 from hyperrl_lab.run import TrainingRun
+from hyperrl_lab.studies.record import write_record
 from hyperrl_lab.studies.study import Method, Study, StudyTask
 
 CARTPOLE = {"env_id": "CartPole-v1", "n_steps": 64, "batch_size": 32, "n_epochs": 2}
+HOPPER = "HyperRL-PPO-Hopper-v0"
 CLOCKS = ("seconds", "steps_per_second")
 
 
@@ -73,3 +77,39 @@ def undisturbed(tmp_path):
         return table(folder, [run.folder for run in study.runs()])
 
     return train
+
+
+def _leave(folder, returns, config=None, status="finished", length=10):
+    """A run's folder: episodes of 10 environment steps with these returns."""
+    folder.mkdir(parents=True)
+    config = config or RunConfig(HOPPER, "random", 0, length * len(returns))
+    write_config(config, folder)
+    log = EpisodeLog(n_envs=1)
+    for number, value in enumerate(returns):
+        log.record(length * (number + 1), [value], [length])
+    log.write(folder / EPISODES_FILE)
+    if status is not None:
+        summary = {"status": status, "env_steps": length * len(returns), "diverged_steps": 1}
+        summary |= {"seconds": 2.0, "steps_per_second": length * len(returns) / 2}
+        (folder / SUMMARY_FILE).write_text(json.dumps(summary))
+    return folder
+
+
+@pytest.fixture
+def leave_run():
+    """`leave_run(folder, returns, config, status, length)` makes a run's folder; see `_leave`."""
+    return _leave
+
+
+@pytest.fixture
+def leave_study():
+    """`leave_study(folder, study, score)` makes a study's folder; `score(run)` gives each run's returns."""
+
+    def leave(folder, study, score):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_record(study, folder)
+        for run in study.runs():
+            _leave(folder / run.folder, score(run), run.config)
+        return folder
+
+    return leave

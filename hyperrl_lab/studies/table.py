@@ -1,0 +1,234 @@
+"""All runs of a folder as one table, a row per run.
+
+| column | meaning |
+|---|---|
+| `folder` | the run's folder in the folder, with "/"; "." if it is the folder itself |
+| `task` | name of the task: the study's, or else the id's without what all ids share |
+| `id` | the environment's id |
+| `agent` | the hyper-agent's name or import path |
+| `method` | name of the method: the study's, or else the agent's with the settings in which runs differ |
+| `seed` | the run's |
+| `settings` | keywords of the environment (`env_kwargs`) and of the agent (`agent_kwargs`), as JSON |
+| `budget` | environment steps that the run was given |
+| `status` | see `STATUSES` |
+| `problem` | what is damaged; empty if nothing is |
+| `env_steps` | environment steps done; of a run without a summary, those at the last episode's end |
+| `episodes` | inner episodes that ended in training |
+| `mean_last_10` | mean return of the last 10 of them, or of all if there are fewer |
+| `mean_last_100` | the same of the last 100: the run's score |
+| `best_100` | the highest mean return of 100 of them in a row, or of all if there are fewer |
+| `area` | see `curves.area_under_curve` |
+| `evaluation_mean` | mean return of the deterministic episodes of `hyperrl evaluate` |
+| `evaluation_std` | their standard deviation |
+| `evaluation_episodes` | their number |
+| `diverged_steps` | updates that were refused |
+| `seconds` | duration |
+| `steps_per_second` | environment steps per second |
+| `version` | version of Hyper-RL that made the run |
+
+Returns are undiscounted, of raw rewards. What is unknown is null.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
+from hyperrl_lab.evaluation import EVALUATION_FILE
+from hyperrl_lab.lock import holder_lives
+from hyperrl_lab.results import EPISODES_FILE, SUMMARY_FILE
+from hyperrl_lab.studies.curves import area_under_curve
+from hyperrl_lab.studies.record import RecordedRun, read_record
+from hyperrl_lab.studies.study import short_name
+from hyperrl_lab.summaries import SCORE_EPISODES, running_mean
+
+# Of a run that has ended: the whole budget done; every update of a phase refused. Others can be resumed.
+STATUSES = ("finished", "diverged", "interrupted", "failed", "running", "damaged")
+_TEXT, _WHOLE, _NUMBER = pa.string(), pa.int64(), pa.float64()
+SCHEMA = pa.schema(
+    [
+        *((name, _TEXT) for name in ("folder", "task", "id", "agent", "method")),
+        *(("seed", _WHOLE), ("settings", _TEXT), ("budget", _WHOLE), ("status", _TEXT), ("problem", _TEXT)),
+        *(("env_steps", _WHOLE), ("episodes", _WHOLE)),
+        *((name, _NUMBER) for name in ("mean_last_10", "mean_last_100", "best_100", "area")),
+        *(("evaluation_mean", _NUMBER), ("evaluation_std", _NUMBER), ("evaluation_episodes", _WHOLE)),
+        *(("diverged_steps", _WHOLE), ("seconds", _NUMBER), ("steps_per_second", _NUMBER)),
+        ("version", _TEXT),
+    ]
+)
+_LAST = 10
+Row = dict[str, Any]
+
+
+def runs_table(folder: Path) -> pa.Table:
+    """All runs in a folder and the folders below it, whatever their state.
+
+    Args:
+        folder: A study's folder, a folder of runs, or a run's. It is only read.
+
+    Returns:
+        One row per run, in the order of the study, or else of the folders' names; columns as in `SCHEMA`.
+
+    Raises:
+        ValueError: There is no run in the folder.
+        NotADirectoryError: It is not a folder.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder.")
+    rows: list[Row] = []
+    unnamed: list[tuple[Row, RunConfig]] = []
+    for path, recorded, problem in _found(folder):
+        row: Row = {"folder": path.relative_to(folder).as_posix()}
+        rows.append(row)
+        try:
+            config, versions = read_config(path / CONFIG_FILE)
+        except ValueError as error:
+            row.update(status="damaged", problem=str(error))
+            continue
+        row.update(_what_ran(config), version=versions.get("hyperrl"))
+        row.update(_what_came_out(path))
+        row["problem"] = " ".join(filter(None, [problem, row["problem"]]))
+        if recorded is None:
+            unnamed.append((row, config))
+        else:
+            row.update(task=recorded.task, method=recorded.method)
+    if not rows:
+        raise ValueError(f"There is no run in {folder}: no folder in it holds a {CONFIG_FILE}.")
+    _name(unnamed)
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def _found(folder: Path) -> Iterator[tuple[Path, RecordedRun | None, str]]:
+    """The folders of runs, what the study beside says of each, and what is wrong with that study's record.
+
+    No run is looked for in the folder of a run.
+    """
+    records: dict[Path, tuple[dict[str, RecordedRun], str]] = {}
+
+    def record(place: Path) -> tuple[dict[str, RecordedRun], str]:
+        if place not in records:
+            records[place] = _record(place)
+        return records[place]
+
+    for name, folders, files in os.walk(folder):
+        path = Path(name)
+        if CONFIG_FILE in files:
+            folders.clear()
+            runs, problem = record(path.parent)
+            yield path, runs.get(path.name), problem
+        else:
+            order = {run: number for number, run in enumerate(record(path)[0])}
+            folders.sort(key=lambda run: (order.get(run, len(order)), run))
+
+
+def _record(folder: Path) -> tuple[dict[str, RecordedRun], str]:
+    try:
+        record = read_record(folder)
+    except ValueError as error:
+        return {}, str(error)
+    return {} if record is None else {run.folder: run for run in record.runs}, ""
+
+
+def _what_ran(config: RunConfig) -> Row:
+    settings = {"env_kwargs": config.env_kwargs, "agent_kwargs": config.agent_kwargs}
+    return {
+        "id": config.id,
+        "agent": config.agent,
+        "seed": config.seed,
+        "settings": json.dumps(settings, sort_keys=True),
+        "budget": config.total_env_steps,
+    }
+
+
+def _what_came_out(path: Path) -> Row:
+    """What the files of a run say; a damaged one is named under "problem"."""
+    problems: list[str] = []
+    row: Row = {}
+
+    def attempt(file: str, read: Callable[[Path], Row]) -> None:
+        try:
+            row.update(read(path / file))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
+            problems.append(f"{file} is damaged: {error}.")
+
+    attempt(SUMMARY_FILE, _summary)
+    attempt(EPISODES_FILE, lambda file: _training(file, row.get("env_steps")))
+    attempt(EVALUATION_FILE, _evaluation)
+    if problems:
+        row["status"] = "damaged"
+    elif holder_lives(path):
+        row["status"] = "running"
+    else:
+        row.setdefault("status", "interrupted")
+    return {**row, "problem": " ".join(problems)}
+
+
+def _summary(file: Path) -> Row:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if content["status"] not in STATUSES:
+        raise ValueError(f"unknown status {content['status']!r}")
+    return {
+        name: content[name]
+        for name in ("status", "env_steps", "diverged_steps", "seconds", "steps_per_second")
+    }
+
+
+def _training(file: Path, env_steps: int | None) -> Row:
+    with pq.ParquetFile(file) as parquet:
+        table = parquet.read(["env_steps", "return"])
+    episodes = {name: table[name].to_numpy() for name in table.column_names}
+    ends, returns = episodes["env_steps"], episodes["return"]
+    done = int(ends[-1]) if len(ends) else 0
+    row: Row = {"env_steps": max(done, env_steps or 0), "episodes": len(ends)}
+    if len(ends):
+        whole = running_mean(returns, SCORE_EPISODES)[min(len(ends), SCORE_EPISODES) - 1 :]
+        row.update(
+            mean_last_10=float(np.mean(returns[-_LAST:])),
+            mean_last_100=float(np.mean(returns[-SCORE_EPISODES:])),
+            best_100=float(whole.max()),
+            area=area_under_curve(episodes, row["env_steps"]),
+        )
+    return row
+
+
+def _evaluation(file: Path) -> Row:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return {
+        "evaluation_mean": float(content["mean_return"]),
+        "evaluation_std": float(content["std_return"]),
+        "evaluation_episodes": int(content["episodes"]),
+    }
+
+
+def _name(runs: Sequence[tuple[Row, RunConfig]]) -> None:
+    """Names the tasks and methods of runs without a study, so that different ones have different names."""
+    alike: dict[tuple[str, str], list[tuple[Row, dict[str, str]]]] = {}
+    for row, config in runs:
+        settings = {name: json.dumps(value, sort_keys=True) for name, value in _settings(config)}
+        row["task"] = short_name(config.id)
+        # The generic ids leave the inner environment to a keyword.
+        if inner := config.env_kwargs.get("env_id") or config.env_kwargs.get("env_fn"):
+            row["task"] += f"-{inner}"
+        alike.setdefault((row["task"], config.agent), []).append((row, settings))
+    for (_, agent), same in alike.items():
+        names = sorted({name for _, settings in same for name in settings})
+        differing = [name for name in names if len({settings.get(name) for _, settings in same}) > 1]
+        for row, settings in same:
+            given = [f"{name}={settings[name]}" for name in differing if name in settings]
+            row["method"] = f"{agent} ({', '.join(given)})" if given else agent
+
+
+def _settings(config: RunConfig) -> Iterator[tuple[str, Any]]:
+    yield from config.env_kwargs.items()
+    for name, value in config.agent_kwargs.items():
+        yield f"agent.{name}", value
