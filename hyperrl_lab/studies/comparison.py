@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,7 +57,7 @@ class Group:
 
 
 def grouped(runs: pa.Table, metric: str = METRICS[0]) -> list[Group]:
-    """The runs of a table by task, budget and method, in the order of their first appearance.
+    """The runs of a table by task, id, budget and method, in the order of their first appearance.
 
     Args:
         runs: The result of `runs_table`.
@@ -67,16 +68,18 @@ def grouped(runs: pa.Table, metric: str = METRICS[0]) -> list[Group]:
     """
     check_choice("metric", metric, METRICS)
     rows = [row for row in runs.to_pylist() if row["id"] is not None]
-    tasks = dict.fromkeys(row["task"] for row in rows)
-    keys = dict.fromkeys((row["task"], row["budget"], row["method"]) for row in rows)
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    alike: dict[tuple[str, str, int, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        alike.setdefault((row["task"], row["id"], row["budget"], row["method"]), []).append(row)
     groups = []
-    for task, budget, method in sorted(keys, key=lambda key: list(tasks).index(key[0])):
-        own = [row for row in rows if (row["task"], row["budget"], row["method"]) == (task, budget, method)]
+    for key, own in sorted(alike.items(), key=lambda item: tasks.index(item[0][0])):
+        task, id_, budget, method = key
         ended = [row for row in own if row["status"] in _ENDED and row[metric] is not None]
         scores = {row["seed"]: row[metric] for row in reversed(ended)}
         groups.append(
             Group(
-                *(task, own[0]["id"], method, budget),
+                *(task, id_, method, budget),
                 scores=dict(sorted(scores.items())),
                 open=len(own) - len(ended),
                 repeated=len(ended) - len(scores),
@@ -122,7 +125,8 @@ def compare(groups: Sequence[Group], baseline: str | None = None, statistic: str
         base = [
             other.values
             for other in groups
-            if (other.method, other.task, other.budget) == (baseline, group.task, group.budget)
+            if (other.method, other.task, other.id, other.budget)
+            == (baseline, group.task, group.id, group.budget)
             and group.method != baseline
             and len(other.scores)
         ]
@@ -181,9 +185,8 @@ def over_tasks(
     for task in dict.fromkeys(group.task for group in groups):
         own = [group for group in groups if group.task == task]
         reference = (references or {}).get(task) or _reference(own[0].id)
-        if len(budgets := sorted({group.budget for group in own})) > 1:
-            listed = ", ".join(f"{budget:,}" for budget in budgets)
-            notes.append(f"{task} has runs of different budgets ({listed} env steps): not compared with others")
+        if len({(group.id, group.budget) for group in own}) > 1:
+            notes.append(f"{task} has runs that differ in {_differing(own)}: not compared over the tasks")
         elif reference is None:
             notes.append(f"{task} has no reference scores: not normalised")
         else:
@@ -195,7 +198,9 @@ def over_tasks(
         of = {group.task: group for group in groups if group.method == method and group.task in tasks}
         seeds = set.intersection(*(set(of[task].scores) if task in of else set() for task in tasks))
         if seeds:
-            columns = [tasks[task].normalised([of[task].scores[seed] for seed in sorted(seeds)]) for task in tasks]
+            columns = [
+                tasks[task].normalised([of[task].scores[seed] for seed in sorted(seeds)]) for task in tasks
+            ]
             scores[method] = np.stack(columns, axis=1)
         else:
             notes.append(f"{method} has no seed that has ended on every task: not compared over the tasks")
@@ -209,6 +214,15 @@ def over_tasks(
         for method, values in scores.items()
     ]
     return found, list(tasks), notes
+
+
+def _differing(groups: Sequence[Group]) -> str:
+    """In what the runs of a task differ, though it must be the same for all that are compared."""
+    budgets = sorted({group.budget for group in groups})
+    ids = list(dict.fromkeys(group.id for group in groups))
+    of_budgets = f"budget ({', '.join(f'{budget:,}' for budget in budgets)} env steps)"
+    of_ids = f"environment ({', '.join(ids)})"
+    return " and ".join([of_budgets] * (len(budgets) > 1) + [of_ids] * (len(ids) > 1))
 
 
 def _reference(id_: str) -> ReferenceScores | None:

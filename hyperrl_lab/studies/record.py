@@ -37,8 +37,8 @@ class StudyRecord:
     runs: tuple[RecordedRun, ...]
 
 
-def write_record(study: Study, folder: Path) -> None:
-    """Writes `study.json`, completely or not at all.
+def record_of(study: Study) -> StudyRecord:
+    """The record of a study.
 
     Runs of an earlier record that are not the study's follow its own: a study that is carried out in parts
     ends as one.
@@ -51,8 +51,16 @@ def write_record(study: Study, folder: Path) -> None:
         own = {run.folder for run in runs}
         runs += [run for run in earlier.runs if run.folder not in own]
     baseline = study.baseline or study.methods[0].name or study.methods[0].agent
-    record = StudyRecord(study.title, baseline, tuple(runs))
-    write_text(folder / RECORD_FILE, json.dumps(asdict(record), indent=2) + "\n")
+    return StudyRecord(study.title, baseline, tuple(runs))
+
+
+def write_record(study: Study, folder: Path) -> None:
+    """Writes `study.json`, completely or not at all.
+
+    Raises:
+        ValueError: See `Study.runs`.
+    """
+    write_text(folder / RECORD_FILE, json.dumps(asdict(record_of(study)), indent=2) + "\n")
 
 
 def read_record(folder: Path) -> StudyRecord | None:

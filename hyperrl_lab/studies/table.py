@@ -46,7 +46,7 @@ from hyperrl_lab.evaluation import EVALUATION_FILE
 from hyperrl_lab.lock import holder_lives
 from hyperrl_lab.results import EPISODES_FILE, SUMMARY_FILE
 from hyperrl_lab.studies.curves import area_under_curve
-from hyperrl_lab.studies.record import RecordedRun, read_record
+from hyperrl_lab.studies.record import RecordedRun, StudyRecord, read_record
 from hyperrl_lab.studies.study import short_name
 from hyperrl_lab.summaries import SCORE_EPISODES, running_mean
 
@@ -68,11 +68,12 @@ _LAST = 10
 Row = dict[str, Any]
 
 
-def runs_table(folder: Path) -> pa.Table:
+def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
     """All runs in a folder and the folders below it, whatever their state.
 
     Args:
         folder: A study's folder, a folder of runs, or a run's. It is only read.
+        record: The record of the study whose folder it is. None: the folder's own, if it has one.
 
     Returns:
         One row per run, in the order of the study, or else of the folders' names; columns as in `SCHEMA`.
@@ -85,7 +86,7 @@ def runs_table(folder: Path) -> pa.Table:
         raise NotADirectoryError(f"{folder} is not a folder.")
     rows: list[Row] = []
     unnamed: list[tuple[Row, RunConfig]] = []
-    for path, recorded, problem in _found(folder):
+    for path, recorded, problem in _found(folder, record):
         row: Row = {"folder": path.relative_to(folder).as_posix()}
         rows.append(row)
         try:
@@ -106,12 +107,14 @@ def runs_table(folder: Path) -> pa.Table:
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def _found(folder: Path) -> Iterator[tuple[Path, RecordedRun | None, str]]:
+def _found(folder: Path, given: StudyRecord | None) -> Iterator[tuple[Path, RecordedRun | None, str]]:
     """The folders of runs, what the study beside says of each, and what is wrong with that study's record.
 
     No run is looked for in the folder of a run.
     """
     records: dict[Path, tuple[dict[str, RecordedRun], str]] = {}
+    if given is not None:
+        records[folder] = {run.folder: run for run in given.runs}, ""
 
     def record(place: Path) -> tuple[dict[str, RecordedRun], str]:
         if place not in records:

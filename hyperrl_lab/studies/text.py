@@ -26,8 +26,10 @@ def with_interval(found: Estimate | None, form: Callable[[float | None], str] = 
     """A statistic and its interval, or a dash.
 
     Example:
-        >>> with_interval(Estimate(2156.0, 1900.0, 2400.0, 10)), with_interval(Estimate(2156.0, None, None, 3))
-        ('2,156 [1,900 to 2,400]', '2,156')
+        >>> with_interval(Estimate(2156.0, 1900.0, 2400.0, seeds=10))
+        '2,156 [1,900 to 2,400]'
+        >>> with_interval(Estimate(2156.0, None, None, seeds=3))
+        '2,156'
     """
     if found is None:
         return NONE

@@ -1,0 +1,189 @@
+"""`hyperrl results`: the runs of a folder, and what they say together."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hyperrl_env.checks import check_choice
+from hyperrl_env.saving.files import whole_file
+from hyperrl_lab.commands.base import USER_ERROR, complain
+from hyperrl_lab.studies.comparison import METRICS, Compared, compare, grouped, over_tasks
+from hyperrl_lab.studies.record import read_record
+from hyperrl_lab.studies.statistics import FEWEST_SEEDS, STATISTICS
+from hyperrl_lab.studies.table import runs_table
+from hyperrl_lab.studies.text import NONE, number, share, with_interval
+
+# Column of the table: header on the screen. `--csv` has all columns.
+_SHOWN = {
+    "folder": "folder",
+    "task": "task",
+    "method": "method",
+    "seed": "seed",
+    "status": "status",
+    "env_steps": "env steps",
+    "mean_last_10": "last 10",
+    "mean_last_100": "last 100",
+    "best_100": "best 100",
+    "evaluation_mean": "evaluation",
+    "diverged_steps": "refused",
+    "steps_per_second": "steps/s",
+}
+_COUNTS = ("env_steps", "diverged_steps")
+_TEXTS = ("folder", "task", "method", "status")
+
+
+def add(subcommands: Any) -> None:
+    """Adds the subcommand."""
+    parser = subcommands.add_parser(
+        "results",
+        help="show all runs of a folder, and compare their methods",
+        description="Shows one row per run of a folder and the folders below it, then a row per task and "
+        "method with its interquartile mean (IQM) over the seeds, and over all tasks by normalised scores.",
+    )
+    parser.set_defaults(command=_results)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of runs, for example a study's")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the runs, all columns, to a new file")
+    parser.add_argument(
+        "--sort",
+        metavar="COLUMN",
+        help="order the runs by a column of that file, the highest number first",
+    )
+    parser.add_argument(
+        "--metric",
+        default=METRICS[0],
+        metavar="COLUMN",
+        help=f"score of a run: {', '.join(METRICS)} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--baseline", metavar="METHOD", help="compare the methods with this one (default: the study's own)"
+    )
+
+
+def _results(arguments: argparse.Namespace, console: Console) -> int:
+    folder: Path = arguments.folder
+    try:
+        runs = runs_table(folder)
+        if arguments.sort is not None:
+            runs = _sorted(runs, arguments.sort)
+        groups = grouped(runs, arguments.metric)
+        baseline = arguments.baseline or _baseline(folder, {group.method for group in groups})
+        compared = compare(groups, baseline)
+        together, tasks, notes = over_tasks(groups, baseline)
+        if arguments.csv is not None:
+            _write_csv(runs, arguments.csv)
+    except (ValueError, OSError) as error:
+        complain(str(error))
+        return USER_ERROR
+    console.print(_runs(runs))
+    if compared:
+        console.print(_methods(compared, arguments.metric, baseline))
+    if together:
+        rows = [
+            [
+                found.method,
+                *(with_interval(found.estimates[name]) for name in STATISTICS),
+                *([] if baseline is None else [with_interval(found.improvement, share)]),
+                str(found.estimates["iqm"].seeds),
+            ]
+            for found in together
+        ]
+        better = [] if baseline is None else [_better(baseline)]
+        header = ["method", "IQM", "median", "mean", *better, "seeds"]
+        console.print(_table("Over the tasks, by normalised scores", header, rows))
+        notes.insert(0, f"Over the tasks: {', '.join(tasks)}")
+    notes = [*_notes(compared), *(notes if len({group.task for group in groups}) > 1 else [])]
+    for note in notes:
+        console.print(f"{note}.", markup=False, soft_wrap=True)
+    for row in runs.to_pylist():
+        if row["problem"]:
+            complain(f"{row['folder']}: {row['problem']}", "warning")
+    return 0
+
+
+def _sorted(runs: pa.Table, column: str) -> pa.Table:
+    check_choice("column", column, runs.column_names)
+    order = "ascending" if pa.types.is_string(runs.schema.field(column).type) else "descending"
+    return runs.sort_by([(column, order)])
+
+
+def _baseline(folder: Path, methods: set[str]) -> str | None:
+    try:
+        record = read_record(folder)
+    except ValueError:
+        # A warning of the table's says so.
+        return None
+    return record.baseline if record is not None and record.baseline in methods else None
+
+
+def _write_csv(runs: pa.Table, path: Path) -> None:
+    if path.exists():
+        raise FileExistsError(f"{path} exists: it is not overwritten. Give another file.")
+    with whole_file(path) as temporary:
+        csv.write_csv(runs, temporary)
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    table.padding = (0, 1, 0, 0)
+    for name in header:
+        table.add_column(name, overflow="fold", justify="left" if name in _TEXTS else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _runs(runs: pa.Table) -> Table:
+    def cell(name: str, value: Any) -> str:
+        if isinstance(value, float):
+            return number(value)
+        if value is None:
+            return NONE
+        return f"{value:,}" if name in _COUNTS else str(value)
+
+    rows = [[cell(name, row[name]) for name in _SHOWN] for row in runs.to_pylist()]
+    return _table("Runs", list(_SHOWN.values()), rows)
+
+
+def _better(baseline: str) -> str:
+    return f"P(better than {baseline})"
+
+
+def _methods(compared: Sequence[Compared], metric: str, baseline: str | None) -> Table:
+    header = ["task", "method", "env steps", "seeds", "IQM", "mean", "std"]
+    if baseline is not None:
+        header += [_better(baseline), f"Cohen's d to {baseline}"]
+    rows = []
+    for found in compared:
+        group = found.group
+        row = [
+            *(group.task, group.method, f"{group.budget:,}", str(len(group.scores))),
+            *(with_interval(found.estimate), number(group.values.mean() if len(group.scores) else None)),
+            number(found.std),
+        ]
+        if baseline is not None:
+            row += [with_interval(found.improvement, share), number(found.effect)]
+        rows.append(row)
+    return _table(f"Methods, by {metric} (in brackets: 95 % intervals)", header, rows)
+
+
+def _notes(compared: Sequence[Compared]) -> Iterator[str]:
+    """What the table of methods leaves out, and why."""
+    groups = [found.group for found in compared]
+    if left := sum(group.open for group in groups):
+        yield f"{left} of the runs are not compared: they have not ended, or have no score"
+    if left := sum(group.repeated for group in groups):
+        yield f"{left} of the runs are not compared: another run has their task, method and seed"
+    few = sorted({len(group.scores) for group in groups if 0 < len(group.scores) < FEWEST_SEEDS})
+    if few:
+        listed = " or ".join(map(str, few))
+        seeds = "1 seed" if few == [1] else f"{listed} seeds"
+        yield f"{seeds}: no interval, which takes {FEWEST_SEEDS}"

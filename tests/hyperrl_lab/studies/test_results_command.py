@@ -1,0 +1,93 @@
+import csv
+
+import pytest
+
+from hyperrl_lab.cli import main
+from hyperrl_lab.config import RunConfig
+from hyperrl_lab.studies.study import Method, Study, StudyTask
+from hyperrl_lab.studies.table import SCHEMA, runs_table
+
+HOPPER, WALKER = "HyperRL-PPO-Hopper-v0", "HyperRL-PPO-Walker2d-v0"
+
+
+@pytest.fixture
+def study_folder(leave_study, tmp_path):
+    """A study of 2 tasks x 2 methods x 5 seeds, in which one method is always better."""
+    study = Study(
+        "Walking",
+        [StudyTask(HOPPER, "Hopper", 10), StudyTask(WALKER, "Walker", 10)],
+        [Method("random", "RND"), Method("fixed", "default")],
+        range(5),
+        baseline="default",
+    )
+    better = {"RND": 2000.0, "default": 0.0}
+    return leave_study(tmp_path / "study", study, lambda run: [better[run.method] + run.config.seed])
+
+
+def test_runs_methods_and_tasks_are_shown(study_folder, capsys):
+    assert main(["results", str(study_folder)]) == 0
+    shown = capsys.readouterr()
+    lines = [line.split() for line in shown.out.splitlines()]
+    run = "Hopper-RND-3 Hopper RND 3 finished 10 2,003 2,003 2,003 - 1 5.00"
+    assert run.split() in lines
+    # IQM of 2000 ... 2004: 2002. Both methods have the same spread; every run is better than the baseline's.
+    (method,) = (line for line in lines if line[:4] == ["Walker", "RND", "10", "5"])
+    assert method[4] == "2,002"
+    assert "[100 % to 100 %]" in " ".join(method)
+    assert "P(better than default)" in shown.out
+    assert "Over the tasks: Hopper, Walker." in shown.out
+    assert "no interval" not in shown.out
+    assert shown.err == ""
+
+
+def test_the_csv_file_holds_the_whole_table_and_is_not_overwritten(study_folder, capsys):
+    path = study_folder.parent / "runs.csv"
+    assert main(["results", str(study_folder), "--csv", str(path), "--sort", "mean_last_100"]) == 0
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    table = runs_table(study_folder)
+    assert list(rows[0]) == SCHEMA.names
+    assert {row["folder"]: float(row["area"]) for row in rows} == dict(
+        zip(table["folder"].to_pylist(), table["area"].to_pylist(), strict=True)
+    )
+    scores = [float(row["mean_last_100"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    before = path.read_text()
+    capsys.readouterr()
+    assert main(["results", str(study_folder), "--csv", str(path)]) == 2
+    assert f"{path} exists: it is not overwritten" in capsys.readouterr().err.replace("\n", " ")
+    assert path.read_text() == before
+
+
+def test_few_seeds_open_runs_and_other_budgets_are_told_and_the_rest_goes_on(leave_run, tmp_path, capsys):
+    for seed in range(3):
+        leave_run(tmp_path / f"a{seed}", [1.0], RunConfig(HOPPER, "random", seed, 10))
+        leave_run(tmp_path / f"b{seed}", [1.0], RunConfig(HOPPER, "random", seed, 20))
+        leave_run(tmp_path / f"c{seed}", [1.0], RunConfig(WALKER, "random", seed, 10))
+    leave_run(tmp_path / "half", [1.0], RunConfig(HOPPER, "random", 3, 10), status=None)
+    (leave_run(tmp_path / "torn", [1.0]) / "summary.json").write_text("{")
+    assert main(["results", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "3 seeds: no interval, which takes 5." in shown.out
+    assert "2 of the runs are not compared: they have not ended" in shown.out
+    assert "PPO-Hopper has runs that differ in budget (10, 20 env steps)" in shown.out
+    assert "[" not in shown.out.partition("Methods")[2].partition("\n")[2]
+    assert shown.err.startswith("warning: torn: summary.json is damaged")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sort", "mean_last_1000"], "Did you mean 'mean_last_100'"),
+        (["--metric", "seed"], "Unknown metric 'seed'"),
+        (["--baseline", "dqn"], "Valid methods: RND, default"),
+    ],
+)
+def test_bad_names_are_answered_with_the_right_ones(arguments, message, study_folder, capsys):
+    assert main(["results", str(study_folder), *arguments]) == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_folder_without_runs_is_an_error(tmp_path, capsys):
+    assert main(["results", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: There is no run in ")
