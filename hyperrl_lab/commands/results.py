@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from rich.table import Table
 from hyperrl_env.checks import check_choice
 from hyperrl_env.saving.files import whole_file
 from hyperrl_lab.commands.base import USER_ERROR, complain
-from hyperrl_lab.studies.comparison import METRICS, Compared, compare, grouped, over_tasks
+from hyperrl_lab.studies.comparison import METRICS, Compared, compare, grouped, left_out, over_tasks
 from hyperrl_lab.studies.record import read_record
-from hyperrl_lab.studies.statistics import FEWEST_SEEDS, STATISTICS
+from hyperrl_lab.studies.statistics import STATISTICS
 from hyperrl_lab.studies.table import runs_table
 from hyperrl_lab.studies.text import NONE, number, share, with_interval
 
@@ -100,7 +100,7 @@ def _results(arguments: argparse.Namespace, console: Console) -> int:
         header = ["method", "IQM", "median", "mean", *better, "seeds"]
         console.print(_table("Over the tasks, by normalised scores", header, rows))
         notes.insert(0, f"Over the tasks: {', '.join(tasks)}")
-    notes = [*_notes(compared), *(notes if len({group.task for group in groups}) > 1 else [])]
+    notes = [*left_out(compared), *(notes if len({group.task for group in groups}) > 1 else [])]
     for note in notes:
         console.print(f"{note}.", markup=False, soft_wrap=True)
     for row in runs.to_pylist():
@@ -173,17 +173,3 @@ def _methods(compared: Sequence[Compared], metric: str, baseline: str | None) ->
             row += [with_interval(found.improvement, share), number(found.effect)]
         rows.append(row)
     return _table(f"Methods, by {metric} (in brackets: 95 % intervals)", header, rows)
-
-
-def _notes(compared: Sequence[Compared]) -> Iterator[str]:
-    """What the table of methods leaves out, and why."""
-    groups = [found.group for found in compared]
-    if left := sum(group.open for group in groups):
-        yield f"{left} of the runs are not compared: they have not ended, or have no score"
-    if left := sum(group.repeated for group in groups):
-        yield f"{left} of the runs are not compared: another run has their task, method and seed"
-    few = sorted({len(group.scores) for group in groups if 0 < len(group.scores) < FEWEST_SEEDS})
-    if few:
-        listed = " or ".join(map(str, few))
-        seeds = "1 seed" if few == [1] else f"{listed} seeds"
-        yield f"{seeds}: no interval, which takes {FEWEST_SEEDS}"

@@ -5,7 +5,7 @@ Runs that have not ended are left out, and runs of different budgets are never c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from hyperrl_env.checks import check_choice
 from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.studies.reference_scores import REFERENCE_SCORES, ReferenceScores
 from hyperrl_lab.studies.statistics import (
+    FEWEST_SEEDS,
     STATISTICS,
     Estimate,
     cohens_d,
@@ -142,6 +143,19 @@ def compare(groups: Sequence[Group], baseline: str | None = None, statistic: str
             )
         )
     return found
+
+
+def left_out(compared: Sequence[Compared]) -> Iterator[str]:
+    """What a table of `compare` leaves out, and why."""
+    groups = [found.group for found in compared]
+    if left := sum(group.open for group in groups):
+        yield f"{left} of the runs are not compared: they have not ended, or have no score"
+    if left := sum(group.repeated for group in groups):
+        yield f"{left} of the runs are not compared: another run has their task, method and seed"
+    few = sorted({len(group.scores) for group in groups if 0 < len(group.scores) < FEWEST_SEEDS})
+    if few:
+        seeds = "1 seed" if few == [1] else f"{' or '.join(map(str, few))} seeds"
+        yield f"{seeds}: no interval, which takes {FEWEST_SEEDS}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hyperrl_env.saving.files import write_text
@@ -40,16 +40,10 @@ class StudyRecord:
 def record_of(study: Study) -> StudyRecord:
     """The record of a study.
 
-    Runs of an earlier record that are not the study's follow its own: a study that is carried out in parts
-    ends as one.
-
     Raises:
-        ValueError: See `Study.runs`; or the folder's `study.json` is damaged, or not a record.
+        ValueError: See `Study.runs`.
     """
     runs = [RecordedRun(run.folder, run.task, run.method, run.config.seed) for run in study.runs()]
-    if (earlier := read_record(folder)) is not None:
-        own = {run.folder for run in runs}
-        runs += [run for run in earlier.runs if run.folder not in own]
     baseline = study.baseline or study.methods[0].name or study.methods[0].agent
     return StudyRecord(study.title, baseline, tuple(runs))
 
@@ -57,10 +51,18 @@ def record_of(study: Study) -> StudyRecord:
 def write_record(study: Study, folder: Path) -> None:
     """Writes `study.json`, completely or not at all.
 
+    Runs of an earlier record that are not the study's follow its own: a study that is carried out in parts
+    ends as one.
+
     Raises:
-        ValueError: See `Study.runs`.
+        ValueError: See `Study.runs`; or the folder's `study.json` is damaged, or not a record.
     """
-    write_text(folder / RECORD_FILE, json.dumps(asdict(record_of(study)), indent=2) + "\n")
+    record = record_of(study)
+    if (earlier := read_record(folder)) is not None:
+        own = {run.folder for run in record.runs}
+        others = tuple(run for run in earlier.runs if run.folder not in own)
+        record = replace(record, runs=record.runs + others)
+    write_text(folder / RECORD_FILE, json.dumps(asdict(record), indent=2) + "\n")
 
 
 def read_record(folder: Path) -> StudyRecord | None:

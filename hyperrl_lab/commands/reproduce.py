@@ -1,0 +1,90 @@
+"""`hyperrl reproduce`: the paper's results, measured beside published."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hyperrl_lab.commands.base import FAILED, USER_ERROR, USERS_ERRORS, complain, whole_number
+from hyperrl_lab.commands.sweep import add_execution, carry_out
+from hyperrl_lab.paper import STUDIES
+from hyperrl_lab.reproduction import measured, write_files
+from hyperrl_lab.results_page import check_page, write_section
+
+
+def add(subcommands: Any) -> None:
+    """Adds the subcommand."""
+    parser = subcommands.add_parser(
+        "reproduce",
+        help="repeat a table or figure of the paper",
+        description="Carries out a study of the paper, and writes what was measured beside what the paper "
+        "reports: STUDY.md and STUDY.png in the folder. The same command again goes on where it was cut.",
+    )
+    parser.set_defaults(command=_reproduce)
+    parser.add_argument("study", choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="share of the paper's budget of environment steps, for example 0.1 (default: 1); nothing else "
+        "changes, and every title shows it",
+    )
+    parser.add_argument(
+        "--seeds", type=whole_number, metavar="N", help="number of seeds (default: the paper's)"
+    )
+    parser.add_argument("--tasks", nargs="+", metavar="TASK", help="only these tasks (default: all)")
+    parser.add_argument(
+        "--no-run", action="store_true", help="run nothing: only write what the folder's runs say"
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="also write it into a Markdown page, between <!-- STUDY: begin --> and <!-- STUDY: end -->",
+    )
+    add_execution(parser)
+
+
+def _reproduce(arguments: argparse.Namespace, console: Console) -> int:
+    name, folder = arguments.study, arguments.out
+    code = 0
+    try:
+        paper = STUDIES[name]
+        study = paper.scaled(arguments.scale, arguments.seeds, arguments.tasks)
+        if arguments.page is not None:
+            # After the runs is too late to be told.
+            check_page(arguments.page, name)
+        console.print(f"{study.title}: {len(study.runs())} runs", markup=False)
+        if not arguments.no_run:
+            code = carry_out(study, folder, arguments, console)
+            if code not in (0, FAILED):
+                return code
+        found = measured(paper, study, folder)
+        command = _command(arguments)
+        table = write_files(found, name, command)
+        if arguments.page is not None:
+            write_section(arguments.page, name, found, command)
+    except USERS_ERRORS as error:
+        complain(str(error) or repr(error))
+        return USER_ERROR
+    console.print(table.read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+    console.print(f"written to {table} and {table.with_suffix('.png')}", markup=False, soft_wrap=True)
+    return code
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command that carries out the study, with what affects its results."""
+    parts = ["hyperrl", "reproduce", arguments.study]
+    if arguments.scale != 1:
+        parts += ["--scale", f"{arguments.scale:g}"]
+    if arguments.seeds is not None:
+        parts += ["--seeds", str(arguments.seeds)]
+    if arguments.tasks is not None:
+        parts += ["--tasks", *arguments.tasks]
+    return shlex.join([*parts, "--out", f"studies/{arguments.study}"])

@@ -1,0 +1,45 @@
+"""A Markdown page with a section per study of the paper, each between marks of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hyperrl_env.saving.files import write_text
+from hyperrl_lab.reproduction import Measured, draw, markdown
+
+
+def check_page(page: Path, study: str) -> str:
+    """The page's text.
+
+    Raises:
+        ValueError: The file is missing, or does not have the study's marks once.
+    """
+    if not page.is_file():
+        raise ValueError(f"There is no file {page}.")
+    text = page.read_text(encoding="utf-8")
+    if len(re.findall(_pattern(study), text, flags=re.DOTALL)) != 1:
+        raise ValueError(
+            f"{page} must have the marks <!-- {study}: begin --> and <!-- {study}: end --> once, each on a "
+            "line of its own."
+        )
+    return text
+
+
+def write_section(page: Path, study: str, found: Measured, command: str) -> None:
+    """Writes a study between its marks, and its picture into the folder with the page's name beside it.
+
+    Raises:
+        ValueError: See `check_page`.
+    """
+    text = check_page(page, study)
+    picture = page.with_suffix("") / f"{study}.png"
+    picture.parent.mkdir(exist_ok=True)
+    draw(found, picture)
+    section = markdown(found, command, f"{picture.parent.name}/{picture.name}", heading="##")
+    new = f"<!-- {study}: begin -->\n{section}<!-- {study}: end -->"
+    write_text(page, re.sub(_pattern(study), lambda _: new, text, flags=re.DOTALL))
+
+
+def _pattern(study: str) -> str:
+    return rf"<!-- {study}: begin -->\n.*?<!-- {study}: end -->"
