@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from hyperrl_lab.studies.pictures import draw_curves
 from hyperrl_lab.studies.published import Gain, Published, PublishedStudy
 from hyperrl_lab.studies.record import record_of
 from hyperrl_lab.studies.study import Study, StudyRun
-from hyperrl_lab.studies.table import runs_table
+from hyperrl_lab.studies.table import runs_table, settings_text
 from hyperrl_lab.studies.text import NONE, number, share, with_interval
 
 _METRICS = {
@@ -27,6 +26,13 @@ _METRICS = {
     "best_100": "best mean return of 100 training episodes in a row",
 }
 _STATISTICS = {"mean": "mean", "median": "median", "iqm": "interquartile mean"}
+# Further columns: the score, and what it is.
+_FURTHER = {
+    "last 100": ("mean_last_100", "the same of the last 100 training episodes"),
+    "evaluation": ("evaluation_mean", "the same of deterministic episodes of the final policy"),
+}
+# By task and method.
+Scores = Mapping[tuple[str, str], float]
 
 
 @dataclass(frozen=True)
@@ -72,15 +78,15 @@ def measured(paper: PublishedStudy, study: Study, folder: Path) -> Measured:
 
 
 def _is(run: StudyRun | None, row: dict[str, Any]) -> bool:
+    """Whether a row of the table is this run of the study."""
     if run is None or row["id"] is None:
         return False
-    config, settings = run.config, json.loads(row["settings"])
-    return (row["id"], row["agent"], row["seed"], row["budget"]) == (
+    config = run.config
+    same = (row["id"], row["agent"], row["seed"], row["budget"]) == (
         *(config.id, config.agent, config.seed),
         config.total_env_steps,
-    ) and settings == json.loads(
-        json.dumps({"env_kwargs": config.env_kwargs, "agent_kwargs": config.agent_kwargs})
     )
+    return same and row["settings"] == settings_text(config)
 
 
 def write_files(found: Measured, name: str, command: str) -> Path:
@@ -123,13 +129,14 @@ def markdown(found: Measured, command: str, picture: str, heading: str = "#") ->
     """
     paper, study = found.paper, found.study
     baseline = study.baseline if any(group.method == study.baseline for group in found.groups) else None
-    compared = compare(found.groups, baseline, paper.statistic)
+    compared, further = compare(found.groups, baseline, paper.statistic), _further(found)
     parts = [
         f"{heading} {study.title}",
         f"```text\n{command}\n```",
         f"Score of a run: its {_METRICS[paper.metric]}; of a method: the {_STATISTICS[paper.statistic]} over "
-        f"its seeds, in brackets the 95 % interval. Published: {paper.place} of the paper.",
-        _table(found, compared, baseline),
+        f"its seeds, in brackets the 95 % interval. Published: {paper.place} of the paper."
+        + "".join(f" *{column}*: {_FURTHER[column][1]}." for column in further),
+        _table(found, compared, baseline, further),
         *_over_tasks(found, baseline),
         *(_gain(found, gain) for gain in paper.gains),
         f"**The paper:** {paper.claim}",
@@ -145,11 +152,14 @@ def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _table(found: Measured, compared: Sequence[Compared], baseline: str | None) -> str:
+def _table(
+    found: Measured, compared: Sequence[Compared], baseline: str | None, further: Mapping[str, Scores]
+) -> str:
     """A row per task and method: those that have been run, those that have not, and those that cannot be."""
     paper, study = found.paper, found.study
     header = ["task", "method", "env steps", "seeds", "measured", "std", "published"]
     header += [] if baseline is None else [f"P(better than {baseline})", "Cohen's d"]
+    header += further
     by_key = {(one.group.task, one.group.method): one for one in compared}
     missing = {method.name: method.agent for method in paper.missing}
     methods = [*(method.name for method in study.methods), *missing]
@@ -167,8 +177,24 @@ def _table(found: Measured, compared: Sequence[Compared], baseline: str | None) 
             if baseline is not None:
                 improvement, effect = (None, None) if one is None else (one.improvement, one.effect)
                 row += [with_interval(improvement, share), number(effect)]
+            row += [number(scores.get((task.name, method))) for scores in further.values()]
             rows.append(row)
     return _rows(header, rows)
+
+
+def _further(found: Measured) -> dict[str, Scores]:
+    """Further columns: the statistic of other scores of the runs."""
+    columns: dict[str, Scores] = {}
+    for header, (metric, _) in _FURTHER.items():
+        of_method = compare(grouped(found.runs, metric), statistic=found.paper.statistic)
+        scores = {
+            (one.group.task, one.group.method): float(one.estimate.value)
+            for one in of_method
+            if one.estimate is not None
+        }
+        if scores and metric != found.paper.metric:
+            columns[header] = scores
+    return columns
 
 
 def _published(score: Published | None) -> str:

@@ -140,13 +140,17 @@ def _record(folder: Path) -> tuple[dict[str, RecordedRun], str]:
     return {} if record is None else {run.folder: run for run in record.runs}, ""
 
 
+def settings_text(config: RunConfig) -> str:
+    """What the column `settings` holds."""
+    return json.dumps({"env_kwargs": config.env_kwargs, "agent_kwargs": config.agent_kwargs}, sort_keys=True)
+
+
 def _what_ran(config: RunConfig) -> Row:
-    settings = {"env_kwargs": config.env_kwargs, "agent_kwargs": config.agent_kwargs}
     return {
         "id": config.id,
         "agent": config.agent,
         "seed": config.seed,
-        "settings": json.dumps(settings, sort_keys=True),
+        "settings": settings_text(config),
         "budget": config.total_env_steps,
     }
 

@@ -91,7 +91,7 @@ def test_measured_stands_beside_published(table2, capsys):
     (epgt,) = (line for line in page.splitlines() if line.startswith("| Hopper | EPGT |"))
     assert epgt.startswith("| Hopper | EPGT | 100,000 | 5 | 3,002 [3,00")
     assert " | 1.58 | 3,253 | 100 % | " in epgt
-    assert "| Hopper | default | 100,000 | 4 | 2,002 | 1.29 | - | - | - |" in page
+    assert "| Hopper | default | 100,000 | 4 | 2,002 | 1.29 | - | - | - | 2,002 |" in page
     assert "| Hopper | PBT | 100,000 | 0 | not available: no agent `pbt` | - | 1,492 (Parker" in page
     assert "4 seeds: no interval, which takes 5." in page
     assert "2 of the study's 15 runs have not begun." in page
