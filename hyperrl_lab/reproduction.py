@@ -135,7 +135,7 @@ def markdown(found: Measured, command: str, picture: str, heading: str = "#") ->
         f"```text\n{command}\n```",
         f"Score of a run: its {_METRICS[paper.metric]}; of a method: the {_STATISTICS[paper.statistic]} over "
         f"its seeds, in brackets the 95 % interval. Published: {paper.place} of the paper."
-        + "".join(f" *{column}*: {_FURTHER[column][1]}." for column in further),
+        + "".join(f" *{column.capitalize()}*: {_FURTHER[column][1]}." for column in further),
         _table(found, compared, baseline, further),
         *_over_tasks(found, baseline),
         *(_gain(found, gain) for gain in paper.gains),

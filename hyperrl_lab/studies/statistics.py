@@ -108,8 +108,11 @@ def probability_of_improvement(scores: ArrayLike, baseline: ArrayLike) -> Estima
 
 
 def _wins(ours: Floats, theirs: Floats) -> Any:
-    pairs = np.sign(ours[:, None] - theirs[None])
-    return np.mean(pairs + 1) / 2
+    beaten = [
+        (np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right")) / 2
+        for own, ordered in zip(ours.T, np.sort(theirs, axis=0).T, strict=True)
+    ]
+    return np.mean(beaten) / len(theirs)
 
 
 def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Estimate:
@@ -161,6 +164,7 @@ def _checked(scores: ArrayLike) -> Floats:
 def _estimate(function: Callable[..., Any], *samples: Floats) -> Estimate:
     """A function of samples that are resampled apart from each other."""
     seeds, value = min(len(sample) for sample in samples), function(*samples)
+    value = value if np.ndim(value) else float(value)
     if seeds < FEWEST_SEEDS:
         return Estimate(value, None, None, seeds)
     # It takes two seconds to import, and few seeds do without.
@@ -173,5 +177,5 @@ def _estimate(function: Callable[..., Any], *samples: Floats) -> Estimate:
             lambda *resampled: np.atleast_1d(function(*resampled)),
             reps=REPETITIONS,
         )
-    low, high = found[""] if np.ndim(value) else found[""][:, 0]
+    low, high = found[""] if np.ndim(value) else found[""][:, 0].tolist()
     return Estimate(value, low, high, seeds)

@@ -29,7 +29,8 @@ def test_a_run_that_diverged_keeps_its_last_score(leave_run, tmp_path):
     leave_run(tmp_path / "a", [1.0, 1.0, 1.0, 1.0])
     leave_run(tmp_path / "b", [3.0], RunConfig(HOPPER, "random", 1, 40), status="diverged")
     runs = runs_table(tmp_path)
-    _, found = curve(tmp_path, runs, grouped(runs)[0], "mean")
+    steps, found = curve(tmp_path, runs, grouped(runs)[0], "mean")
+    assert (steps[0], steps[-1]) == (10, 40)
     assert set(found.value) == {2.0}
 
 

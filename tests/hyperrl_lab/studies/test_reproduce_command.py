@@ -99,12 +99,16 @@ def test_measured_stands_beside_published(table2, capsys):
 
 
 def test_runs_of_another_configuration_do_not_count(table2, capsys):
-    config = table2 / "Hopper-EPGT-0" / "config.json"
-    config.write_text(config.read_text().replace("100000", "200000"))
+    for seed, old, new in (
+        (0, "100000", "200000"),
+        (1, '"agent_kwargs": {}', '"agent_kwargs": {"k_write": 1}'),
+    ):
+        config = table2 / f"Hopper-EPGT-{seed}" / "config.json"
+        config.write_text(config.read_text().replace(old, new))
     assert main([*COMMAND, "--out", str(table2)]) == 0
     page = (table2 / "table2.md").read_text()
-    assert "| Hopper | EPGT | 100,000 | 4 | 3,002 |" in page
-    assert "1 of the runs in the folder are not the study's, or have another configuration." in page
+    assert "| Hopper | EPGT | 100,000 | 3 | 3,003 |" in page
+    assert "2 of the runs in the folder are not the study's, or have another configuration." in page
     assert main([*COMMAND[:2], "--no-run", "--out", str(table2)]) == 2
     assert "holds no run of this study at this scale" in capsys.readouterr().err
 
