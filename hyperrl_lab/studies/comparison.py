@@ -41,6 +41,7 @@ class Group:
         scores: The scores of the runs that have ended, by seed.
         open: Number of runs that have not ended, or that have no score.
         repeated: Number of runs whose seed another run of the group has; they are left out.
+        extra_env_steps: The most environment steps that a run's agent spent beside the budget.
     """
 
     task: str
@@ -50,6 +51,7 @@ class Group:
     scores: Mapping[int, float]
     open: int = 0
     repeated: int = 0
+    extra_env_steps: int = 0
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -84,6 +86,7 @@ def grouped(runs: pa.Table, metric: str = METRICS[0]) -> list[Group]:
                 scores=dict(sorted(scores.items())),
                 open=len(own) - len(ended),
                 repeated=len(ended) - len(scores),
+                extra_env_steps=max((row["extra_env_steps"] or 0 for row in ended), default=0),
             )
         )
     return groups
@@ -146,12 +149,15 @@ def compare(groups: Sequence[Group], baseline: str | None = None, statistic: str
 
 
 def left_out(compared: Sequence[Compared]) -> Iterator[str]:
-    """What a table of `compare` leaves out, and why."""
+    """What a table of `compare` does not show: what it leaves out, and what a method spends beside it."""
     groups = [found.group for found in compared]
     if left := sum(group.open for group in groups):
         yield f"{left} of the runs are not compared: they have not ended, or have no score"
     if left := sum(group.repeated for group in groups):
         yield f"{left} of the runs are not compared: another run has their task, method and seed"
+    for group in groups:
+        if extra := group.extra_env_steps:
+            yield f"{group.method} on {group.task} spends up to {extra:,} env steps per run beside its budget"
     few = sorted({len(group.scores) for group in groups if 0 < len(group.scores) < FEWEST_SEEDS})
     if few:
         seeds = "1 seed" if few == [1] else f"{' or '.join(map(str, few))} seeds"

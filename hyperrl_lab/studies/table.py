@@ -13,6 +13,7 @@
 | `status` | see `STATUSES` |
 | `problem` | what is damaged; empty if nothing is |
 | `env_steps` | environment steps done; of a run without a summary, those at the last episode's end |
+| `extra_env_steps` | environment steps that the agent spent beside those |
 | `episodes` | inner episodes that ended in training |
 | `mean_last_10` | mean return of the last 10 of them, or of all if there are fewer |
 | `mean_last_100` | the same of the last 100: the run's score |
@@ -57,7 +58,7 @@ SCHEMA = pa.schema(
     [
         *((name, _TEXT) for name in ("folder", "task", "id", "agent", "method")),
         *(("seed", _WHOLE), ("settings", _TEXT), ("budget", _WHOLE), ("status", _TEXT), ("problem", _TEXT)),
-        *(("env_steps", _WHOLE), ("episodes", _WHOLE)),
+        *((name, _WHOLE) for name in ("env_steps", "extra_env_steps", "episodes")),
         *((name, _NUMBER) for name in ("mean_last_10", "mean_last_100", "best_100", "area")),
         *(("evaluation_mean", _NUMBER), ("evaluation_std", _NUMBER), ("evaluation_episodes", _WHOLE)),
         *(("diverged_steps", _WHOLE), ("seconds", _NUMBER), ("steps_per_second", _NUMBER)),
@@ -184,10 +185,9 @@ def _summary(file: Path) -> Row:
     content = json.loads(file.read_text(encoding="utf-8"))
     if content["status"] not in STATUSES:
         raise ValueError(f"unknown status {content['status']!r}")
-    return {
-        name: content[name]
-        for name in ("status", "env_steps", "diverged_steps", "seconds", "steps_per_second")
-    }
+    # Runs of earlier versions do not have all of them.
+    names = ("env_steps", "extra_env_steps", "diverged_steps", "seconds", "steps_per_second")
+    return {"status": content["status"], **{name: content.get(name) for name in names}}
 
 
 def _training(file: Path, env_steps: int | None) -> Row:

@@ -79,7 +79,7 @@ def undisturbed(tmp_path):
     return train
 
 
-def _leave(folder, returns, config=None, status="finished", length=10):
+def _leave(folder, returns, config=None, status="finished", length=10, extra=0):
     """A run's folder: episodes of 10 environment steps with these returns."""
     folder.mkdir(parents=True)
     config = config or RunConfig(HOPPER, "random", 0, length * len(returns))
@@ -89,7 +89,12 @@ def _leave(folder, returns, config=None, status="finished", length=10):
         log.record(length * (number + 1), [value], [length])
     log.write(folder / EPISODES_FILE)
     if status is not None:
-        summary = {"status": status, "env_steps": length * len(returns), "diverged_steps": 1}
+        summary = {
+            "status": status,
+            "env_steps": length * len(returns),
+            "diverged_steps": 1,
+            "extra_env_steps": extra,
+        }
         summary |= {"seconds": 2.0, "steps_per_second": length * len(returns) / 2}
         (folder / SUMMARY_FILE).write_text(json.dumps(summary))
     return folder

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hyperrl_lab.studies.comparison import compare, grouped, over_tasks
+from hyperrl_lab.studies.comparison import compare, grouped, left_out, over_tasks
 from hyperrl_lab.studies.reference_scores import ReferenceScores
 from hyperrl_lab.studies.statistics import cohens_d, estimate, probability_of_improvement
 from hyperrl_lab.studies.study import Method, Study, StudyTask
@@ -55,7 +55,7 @@ def test_runs_that_have_not_ended_and_repeated_seeds_do_not_count():
             [
                 ("A", "m", 0, 1.0),
                 ("A", "m", 0, 9.0),
-                ("A", "m", 1, 2.0, {"status": "diverged"}),
+                ("A", "m", 1, 2.0, {"status": "diverged", "extra_env_steps": 1234}),
                 *(("A", "m", 2, 3.0, {"status": status}) for status in ("running", "failed", "interrupted")),
                 ("A", "m", 3, None),
                 ("A", "m", 4, 3.0, {"id": None, "status": "damaged"}),
@@ -64,6 +64,12 @@ def test_runs_that_have_not_ended_and_repeated_seeds_do_not_count():
     )
     assert group.scores == {0: 1.0, 1: 2.0}
     assert (group.open, group.repeated) == (4, 1)
+    assert list(left_out(compare([group]))) == [
+        "4 of the runs are not compared: they have not ended, or have no score",
+        "1 of the runs are not compared: another run has their task, method and seed",
+        "m on A spends up to 1,234 env steps per run beside its budget",
+        "2 seeds: no interval, which takes 5",
+    ]
 
 
 def test_runs_of_different_budgets_are_never_compared():

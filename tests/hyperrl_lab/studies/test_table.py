@@ -21,7 +21,7 @@ def rows(folder):
 def test_a_row_holds_the_means_that_can_be_worked_out_by_hand(leave_run, tmp_path):
     returns = [*reversed(range(200)), *range(50)]
     config = RunConfig(HOPPER, "random", 7, 5_000, {"order": 1}, {"hold": 2})
-    folder = leave_run(tmp_path / "a", returns, config)
+    folder = leave_run(tmp_path / "a", returns, config, extra=5)
     evaluation = {"mean_return": 5.5, "std_return": 0.5, "episodes": 20}
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     (row,) = rows(tmp_path)
@@ -41,6 +41,7 @@ def test_a_row_holds_the_means_that_can_be_worked_out_by_hand(leave_run, tmp_pat
         "status": "finished",
         "problem": "",
         "env_steps": 2_500,
+        "extra_env_steps": 5,
         "episodes": 250,
         "mean_last_10": 44.5,
         "mean_last_100": 24.5,
