@@ -14,6 +14,7 @@ def check_page(page: Path, study: str) -> str:
 
     Raises:
         ValueError: The file is missing, or does not have the study's marks once.
+        FileExistsError: There is a picture in the place of the study's that the page does not show.
     """
     if not page.is_file():
         raise ValueError(f"There is no file {page}.")
@@ -23,6 +24,9 @@ def check_page(page: Path, study: str) -> str:
             f"{page} must have the marks <!-- {study}: begin --> and <!-- {study}: end --> once, each on a "
             "line of its own."
         )
+    picture = _picture(page, study)
+    if picture.exists() and f"]({picture.parent.name}/{picture.name})" not in text:
+        raise FileExistsError(f"{picture} exists, but {page} does not show it: it is not overwritten.")
     return text
 
 
@@ -31,14 +35,18 @@ def write_section(page: Path, study: str, found: Measured, command: str) -> None
 
     Raises:
         ValueError: See `check_page`.
+        FileExistsError: See `check_page`.
     """
-    text = check_page(page, study)
-    picture = page.with_suffix("") / f"{study}.png"
+    text, picture = check_page(page, study), _picture(page, study)
     picture.parent.mkdir(exist_ok=True)
     draw(found, picture)
     section = markdown(found, command, f"{picture.parent.name}/{picture.name}", heading="##")
     new = f"<!-- {study}: begin -->\n{section}<!-- {study}: end -->"
     write_text(page, re.sub(_pattern(study), lambda _: new, text, flags=re.DOTALL))
+
+
+def _picture(page: Path, study: str) -> Path:
+    return page.with_suffix("") / f"{study}.png"
 
 
 def _pattern(study: str) -> str:

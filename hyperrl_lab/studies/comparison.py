@@ -70,7 +70,8 @@ def grouped(runs: pa.Table, metric: str = METRICS[0]) -> list[Group]:
         ValueError: An unknown metric.
     """
     check_choice("metric", metric, METRICS)
-    rows = [row for row in runs.to_pylist() if row["id"] is not None]
+    # A damaged run has no id; a configuration that nothing has begun can lack a budget.
+    rows = [row for row in runs.to_pylist() if row["id"] is not None and row["budget"] is not None]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     alike: dict[tuple[str, str, int, str], list[dict[str, Any]]] = {}
     for row in rows:
@@ -207,6 +208,8 @@ def over_tasks(
         reference = (references or {}).get(task) or _reference(own[0].id)
         if len({(group.id, group.budget) for group in own}) > 1:
             notes.append(f"{task} has runs that differ in {_differing(own)}: not compared over the tasks")
+        elif not any(group.scores for group in own):
+            notes.append(f"On {task} no run has ended: left out over the tasks")
         elif reference is None:
             notes.append(f"{task} has no reference scores: not normalised")
         else:

@@ -59,6 +59,7 @@ def test_runs_that_have_not_ended_and_repeated_seeds_do_not_count():
                 *(("A", "m", 2, 3.0, {"status": status}) for status in ("running", "failed", "interrupted")),
                 ("A", "m", 3, None),
                 ("A", "m", 4, 3.0, {"id": None, "status": "damaged"}),
+                ("A", "m", 5, None, {"budget": None, "status": "interrupted"}),
             ]
         )
     )
@@ -104,6 +105,7 @@ def test_scores_over_tasks_are_normalised_and_use_the_seeds_that_all_tasks_have(
     own = {"A": ReferenceScores(0.0, 10.0, "here"), "B": ReferenceScores(-1.0, 1.0, "here")}
     rows = [(task, m, seed, rng.normal()) for task in "AB" for m in "xy" for seed in SEEDS]
     rows += [("A", "x", 9, 5.0), ("A", "z", 0, 1.0), ("C", "x", 0, 1.0, {"id": "HyperRL-PPO-v0"})]
+    rows += [("D", "x", 0, None, {"status": "running"})]
     together, tasks, notes = over_tasks(grouped(table(rows)), "y", own)
     scores = {
         m: np.array(
@@ -120,6 +122,7 @@ def test_scores_over_tasks_are_normalised_and_use_the_seeds_that_all_tasks_have(
     assert together[1].improvement is None
     assert notes == [
         "C has no reference scores: not normalised",
+        "On D no run has ended: left out over the tasks",
         "z has no seed that has ended on every task: not compared over the tasks",
     ]
     published = over_tasks(grouped(table(rows)))[0][0]
