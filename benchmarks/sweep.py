@@ -69,10 +69,10 @@ def table(quick: bool = False) -> Table:
 
     return Table(
         "A sweep",
-        "PPO on HalfCheetah with the fixed action: environment steps per second of a whole `hyperrl sweep` of "
-        f"{runs} runs of {steps * N_STEPS:,} steps, with the start of the processes, logs and pictures. SB3 is "
-        f"one process that does {alone * N_STEPS:,} steps of Stable-Baselines3's `learn()`. By the wall clock, "
-        "so the machine must have nothing else to do.",
+        "PPO on HalfCheetah with the fixed action: environment steps per second of a whole `hyperrl sweep` "
+        f"of {runs} runs of {steps * N_STEPS:,} steps, with the start of the processes, logs and pictures. "
+        f"SB3 is one process that does {alone * N_STEPS:,} steps of Stable-Baselines3's `learn()`. By the "
+        "wall clock, so the machine must have nothing else to do.",
         ["", "env steps", "ratio", "aim"],
         [
             row("SB3", "SB3", "", None),

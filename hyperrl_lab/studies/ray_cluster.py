@@ -125,10 +125,18 @@ class RayCluster:
             return
         ended, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=seconds)
         # After the wait: a task leaves its last letter before it ends.
-        for letter in self._ray.get(self._mailbox.collect.remote(), timeout=_ANSWER):
+        for letter in self._letters():
             yield from self._read(letter)
         for ref in ended:
             yield from self._end(ref)
+
+    def _letters(self) -> list[Letter]:
+        errors = self._ray.exceptions
+        try:
+            letters: list[Letter] = self._ray.get(self._mailbox.collect.remote(), timeout=_ANSWER)
+        except (errors.RayActorError, errors.GetTimeoutError) as error:
+            raise ConnectionError(f"The Ray cluster does not answer any more: {error}") from error
+        return letters
 
     def _read(self, letter: Letter) -> Iterator[Event]:
         run = self._attempts.get(letter.name)
