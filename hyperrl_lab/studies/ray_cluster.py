@@ -20,7 +20,7 @@ from hyperrl_lab.lock import FolderLock, InUseError
 from hyperrl_lab.studies.executor import Event
 from hyperrl_lab.studies.job import Ending, Job, Snapshot
 from hyperrl_lab.studies.ray_node import Letter, Mailbox, attempt
-from hyperrl_lab.studies.shipping import pack, unpack
+from hyperrl_lab.studies.shipping import Files, pack, unpack
 
 # So often in a row a run may lose its process without having got any further.
 _DEATHS = 3
@@ -102,18 +102,21 @@ class RayCluster:
                 # The run itself works elsewhere, so this process holds its folder.
                 stack.enter_context(FolderLock(job.folder))
                 RunFolder(job.folder).tidy()
-                self._attempts[job.name] = _Attempt(job, stack.pop_all())
-                self._begin(self._attempts[job.name])
+                files = pack(job.folder)
             except InUseError as error:
                 self._news.append((job.name, Ending("in use", str(error))))
-            except (OSError, ValueError) as error:
+                return
+            except (OSError, ValueError, CheckpointError) as error:
                 self._news.append((job.name, Ending("failed", str(error))))
+                return
+            self._attempts[job.name] = _Attempt(job, stack.pop_all())
+        self._begin(self._attempts[job.name], files)
 
-    def _begin(self, run: _Attempt) -> None:
+    def _begin(self, run: _Attempt, files: Files) -> None:
         run.number += 1
         run.began = False
         task = self._ray.remote(num_cpus=run.job.config.threads, max_retries=0)(attempt)
-        ref = task.remote(run.job.to_plain(), run.number, pack(run.job.folder), self._mailbox)
+        ref = task.remote(run.job.to_plain(), run.number, files, self._mailbox)
         self._tasks[ref] = run.job.name
 
     def events(self, seconds: float) -> Iterator[Event]:
@@ -144,15 +147,15 @@ class RayCluster:
             # An attempt that was given up.
             return
         run.began = True
-        with open(run.job.log, "ab") as log:
-            log.write(letter.log)
-        if letter.files and not run.problem:
-            try:
+        try:
+            with open(run.job.log, "ab") as log:
+                log.write(letter.log)
+            if letter.files:
                 unpack(letter.files, run.job.folder)
                 run.deaths = 0
-            except (OSError, ValueError, CheckpointError) as error:
-                # A full disk, or a file of the user's in the place of a result.
-                run.problem = str(error)
+        except (OSError, ValueError, CheckpointError) as error:
+            # A full disk, or a file of the user's in the place of a result.
+            run.problem = str(error)
         if letter.snapshot:
             yield letter.name, Snapshot(**letter.snapshot)
 
@@ -170,7 +173,7 @@ class RayCluster:
             if self._stopping:
                 ending = Ending("interrupted")
             elif run.deaths < _DEATHS:
-                self._begin(run)
+                self._begin(run, pack(run.job.folder))
                 return
             else:
                 ending = Ending("failed", f"its process on the cluster died {_DEATHS} times: {error}")
