@@ -23,6 +23,7 @@ NAMES = (
     "update",
     "environment_phase",
     "end_to_end",
+    "sweep",
     "control",
     "memory",
     "hyper_state",

@@ -65,6 +65,8 @@ class FolderLock:
 
 def is_held(folder: Path) -> bool:
     """Whether another process holds the lock of a folder; takes it for a moment to see."""
+    if not folder.is_dir():
+        return False
     try:
         with FolderLock(folder):
             return False

@@ -21,6 +21,7 @@ from hyperrl_lab.commands.base import (
 from hyperrl_lab.interrupt import Interrupt
 from hyperrl_lab.studies.declaration import read_study, study_of
 from hyperrl_lab.studies.display import SweepDisplay
+from hyperrl_lab.studies.executor import Executor
 from hyperrl_lab.studies.study import Study
 from hyperrl_lab.studies.sweep import sweep
 
@@ -70,7 +71,19 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=whole_number,
         metavar="N",
-        help="runs at the same time, each in a process of its own (default: one per core)",
+        help="runs at the same time, each in a process of its own (default: one per core, of the machine or "
+        "of the cluster)",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("local", "ray"),
+        default="local",
+        help="where: processes on this machine, or a Ray cluster, which needs the extra `ray`",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of the Ray cluster (default: RAY_ADDRESS, or a new one on this machine alone)",
     )
     add_checkpoint_minutes(parser)
 
@@ -78,12 +91,15 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
 def carry_out(study: Study, folder: Path, arguments: argparse.Namespace, console: Console) -> int:
     """Carries out a study as the options of `add_execution` say, shows it, and returns the exit code."""
     try:
+        # Before the handlers of Ctrl-C and SIGTERM, because Ray sets its own.
+        executor = _executor(arguments)
         with SweepDisplay(console) as display, Interrupt(display.stopping) as interrupt:
             outcome = sweep(
                 study,
                 folder,
                 workers=arguments.workers,
                 checkpoint_minutes=arguments.checkpoint_minutes,
+                executor=executor,
                 begin=display.begin,
                 watch=display.watch,
                 stop=lambda: bool(interrupt.requested),
@@ -96,6 +112,17 @@ def carry_out(study: Study, folder: Path, arguments: argparse.Namespace, console
         console.print("to continue: the same command again", markup=False)
         return SIGNALLED + interrupt.requested
     return FAILED if outcome.failed or outcome.interrupted else 0
+
+
+def _executor(arguments: argparse.Namespace) -> Executor | None:
+    if arguments.backend == "ray":
+        # Ray is an extra, and takes a second to import.
+        from hyperrl_lab.studies.ray_cluster import RayCluster
+
+        return RayCluster(arguments.address, arguments.workers)
+    if arguments.address is not None:
+        raise ValueError("--address is that of a Ray cluster: add --backend ray.")
+    return None
 
 
 def _sweep(arguments: argparse.Namespace, console: Console) -> int:

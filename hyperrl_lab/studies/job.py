@@ -129,6 +129,8 @@ def _carry_out(job: Job, report: Callable[[Snapshot], None], stop: Callable[[], 
         run = _prepare(job)
         console = Console(file=sys.stderr, force_terminal=False, width=_LOG_WIDTH, highlight=False)
         console.print(f"{run.config.name}, {run.config.total_env_steps:,} env steps", markup=False)
+        if run.progress.env_steps:
+            console.print(f"continuing after {run.progress.env_steps:,} env steps", markup=False)
         display, reporter = Display(console, run.progress), _Reporter(report)
 
         def on_step(progress: Progress) -> None:

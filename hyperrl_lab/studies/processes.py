@@ -70,7 +70,7 @@ class Processes:
         if message is None:
             self._processes.remove(process)
             process.end()
-            return None if job is None else (job.name, Ending("failed", process.death()))
+            return None if job is None else (job.name, process.death())
         assert job is not None
         if "snapshot" in message:
             return job.name, Snapshot(**message["snapshot"])
@@ -133,13 +133,16 @@ class _Process:
             self._process.kill()
             self._process.wait()
 
-    def death(self) -> str:
-        """How it ended, in words."""
+    def death(self) -> Ending:
+        """How its job ended with it."""
         code = self._process.wait()
         if code >= 0:
-            return f"its process ended with exit code {code}"
+            return Ending("failed", f"its process ended with exit code {code}")
+        if -code in (signal.SIGINT, signal.SIGTERM):
+            # It had not begun: a run that has writes a checkpoint.
+            return Ending("interrupted")
         memory = ", as the system does when memory is full" if -code == signal.SIGKILL else ""
-        return f"its process was killed by {signal.Signals(-code).name}{memory}"
+        return Ending("failed", f"its process was killed by {signal.Signals(-code).name}{memory}")
 
     def _listen(self, messages: SimpleQueue[tuple[_Process, dict[str, Any] | None]]) -> None:
         assert self._process.stdout is not None

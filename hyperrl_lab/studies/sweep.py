@@ -47,7 +47,8 @@ def sweep(
             it are left alone.
         workers: Processes, with one run each at a time. None: one per core.
         checkpoint_minutes: Minutes between checkpoints of a run.
-        executor: What carries out the runs. None: `workers` processes on this machine.
+        executor: What carries out the runs; it is closed at the end. None: `workers` processes on this
+            machine.
         begin: Called once with the board, on which runs that are done already are finished.
         watch: Called with a run whenever its state on the board has changed.
         stop: Called several times per second; True asks all runs to write a checkpoint and end.
@@ -63,13 +64,12 @@ def sweep(
     """
     if workers is not None:
         check_at_least("workers", workers, 1)
-    jobs = _jobs(study, folder, checkpoint_minutes)
-    _prepare(study, folder)
-    board = Board(jobs)
-    for entry in board.entries():
-        _look(entry, board)
-    begin(board)
     with closing(executor or Processes(workers or os.cpu_count() or 1)) as executor:
+        board = Board(_jobs(study, folder, checkpoint_minutes))
+        _prepare(study, folder)
+        for entry in board.entries():
+            _look(entry, board)
+        begin(board)
         _drive(board, executor, watch, stop)
     return board.outcome()
 

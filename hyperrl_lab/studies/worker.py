@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from queue import SimpleQueue
 from typing import Any, TextIO
 
 from hyperrl_lab.studies.job import Job, Snapshot, carry_out
+from hyperrl_lab.studies.output import ERRORS, OUTPUT, output_in
 
 # A process without its sweep ends after so many seconds, even if its run is in the middle of something.
 _PATIENCE = 60.0
-_INPUT, _OUTPUT, _ERRORS = 0, 1, 2
+_INPUT = 0
 
 
 class Worker:
@@ -41,7 +39,7 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
         while not self._stopped and (plain := self._jobs.get()) is not None:
             job = Job.from_plain(plain)
-            with _output_in(job.log):
+            with output_in(job.log):
                 ending = carry_out(job, self._report, lambda: self._stopped)
             self._send({"ending": asdict(ending)})
 
@@ -73,30 +71,13 @@ class Worker:
             self._stop()
 
 
-@contextmanager
-def _output_in(log: Any) -> Iterator[None]:
-    """What this process and its libraries print goes to the end of a file."""
-    before = [os.dup(number) for number in (_OUTPUT, _ERRORS)]
-    try:
-        with open(log, "ab") as file:
-            for number in (_OUTPUT, _ERRORS):
-                os.dup2(file.fileno(), number)
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        for number, copy in zip((_OUTPUT, _ERRORS), before, strict=True):
-            os.dup2(copy, number)
-            os.close(copy)
-
-
 def main() -> None:
     """Runs the process."""
     # What a run prints, or asks for, must not reach the sweep.
-    source, target = os.fdopen(os.dup(_INPUT)), os.fdopen(os.dup(_OUTPUT), "w")
+    source, target = os.fdopen(os.dup(_INPUT)), os.fdopen(os.dup(OUTPUT), "w")
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), _INPUT)
-    os.dup2(_ERRORS, _OUTPUT)
+    os.dup2(ERRORS, OUTPUT)
     Worker(source, target).work()
 
 

@@ -1,6 +1,7 @@
 """Small studies, what a sweep of them must leave, and folders of runs without training."""
 
 import json
+import time
 
 import pytest
 
@@ -13,6 +14,7 @@ from hyperrl_lab.studies.study import Method, Study, StudyTask
 
 CARTPOLE = {"env_id": "CartPole-v1", "n_steps": 64, "batch_size": 32, "n_epochs": 2}
 HOPPER = "HyperRL-PPO-Hopper-v0"
+SECONDS = 300
 CLOCKS = ("seconds", "steps_per_second")
 
 
@@ -26,6 +28,47 @@ def table(folder, runs):
         files["evaluation"] = json.loads((folder / run / "evaluation.json").read_text())
         found[run] = files
     return found
+
+
+def wait_for(condition):
+    until = time.monotonic() + SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return found
+
+
+def as_toml(study, path):
+    def value(of):
+        if isinstance(of, dict):
+            return "{ " + ", ".join(f'"{key}" = {value(item)}' for key, item in of.items()) + " }"
+        return json.dumps(of)
+
+    def settings(of):
+        return f"settings = {value(dict(of.settings))}"
+
+    lines = [f"seeds = {study.seeds}", f"total_env_steps = {study.total_env_steps}"]
+    lines += [f"title = {study.title!r}", f"evaluate_episodes = {study.evaluate_episodes}"]
+    for task in study.tasks:
+        lines += ["[[tasks]]", f"id = {task.id!r}", f"name = {task.name!r}", settings(task)]
+        lines += [f"total_env_steps = {task.total_env_steps}"] if task.total_env_steps else []
+    for method in study.methods:
+        lines += ["[[methods]]", f"agent = {method.agent!r}", settings(method)]
+        lines += [f"name = {method.name!r}"] if method.name else []
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(name="wait_for")
+def _wait_for():
+    """`wait_for(condition)`: what the condition returns once it is true."""
+    return wait_for
+
+
+@pytest.fixture(name="as_toml")
+def _as_toml():
+    """`as_toml(study, path)`: writes it to the file, and returns the path."""
+    return as_toml
 
 
 @pytest.fixture
