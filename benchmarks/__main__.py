@@ -32,6 +32,7 @@ NAMES = (
     "acktr_cost",
     "snapshot",
     "resident_memory",
+    "report",
     "key_quality",
 )
 # "envpool" is an extra.
