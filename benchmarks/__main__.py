@@ -33,6 +33,7 @@ NAMES = (
     "acktr_cost",
     "snapshot",
     "resident_memory",
+    "report",
     "key_quality",
 )
 # "envpool" is an extra.

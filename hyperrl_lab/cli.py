@@ -14,11 +14,27 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from hyperrl_env import __version__
-from hyperrl_lab.commands import evaluate, reproduce, results, resume, schedule, show, sweep, train, watch
+from hyperrl_lab.commands import (
+    compare,
+    evaluate,
+    report,
+    reproduce,
+    results,
+    resume,
+    schedule,
+    show,
+    sweep,
+    train,
+    watch,
+)
 from hyperrl_lab.commands import list as listing
 from hyperrl_lab.commands.base import INTERRUPTED, complain
 
-_COMMANDS = (train, resume, sweep, show, evaluate, watch, schedule, results, reproduce, listing)
+_COMMANDS = (
+    *(train, resume, sweep),
+    *(show, compare, evaluate, watch, schedule),
+    *(results, report, reproduce, listing),
+)
 # In a file or a pipe, tables and results do not wrap at 80 columns.
 _PIPE_WIDTH = 240
 

@@ -49,6 +49,16 @@ def environment_steps(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / unit:g}{name}" if x else "0"))
 
 
+def shared_legend(figure: Figure, panels: Iterable[Axes]) -> None:
+    """One legend for all panels, below them; none if nothing in them has a name."""
+    legend = dict[str, Any]()
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        legend |= zip(labels, handles, strict=True)
+    if legend:
+        figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=3)
+
+
 def say(axes: Axes, text: str) -> None:
     """Shows a text in place of a plot."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="gray")

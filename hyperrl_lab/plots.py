@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -18,9 +19,10 @@ from hyperrl_lab.schedules import schedule
 from hyperrl_lab.summaries import SCORE_EPISODES, running_mean
 
 CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE = "learning_curve.png", "schedule.png", "memory.png"
+RETURN = "return of an inner episode (undiscounted)"
 _MEMORY_POINTS = 2_000
 # The smallest number of keys that is drawn.
-_FEWEST_KEYS = 10
+FEWEST_KEYS = 10
 # Joint actions that their colour bar can name.
 _NAMED_ACTIONS = 10
 # Means of fewer episodes jump.
@@ -55,16 +57,8 @@ def learning_curve(
             running means.
     """
     with new_figure(path, (6.0, 3.6)) as figure:
-        axes = figure.subplots()
-        steps, returns = episodes["env_steps"], episodes["return"]
-        if len(returns):
-            axes.plot(
-                steps, returns, ".", color=LIGHT, markersize=_marker_size(len(returns)), label="one episode"
-            )
-            label = f"mean of the last {min(len(returns), SCORE_EPISODES)}"
-            axes.plot(*_mean_curve(episodes), color=DARK, linewidth=2, label=label)
-        else:
-            say(axes, "no inner episode ended")
+        axes, returns = figure.subplots(), episodes["return"]
+        draw_returns(axes, episodes)
         references = references or {}
         seeds = f"seed {next(iter(references))}" if len(references) == 1 else f"{len(references)} seeds"
         for i, reference in enumerate(references.values()):
@@ -73,8 +67,19 @@ def learning_curve(
         if len(returns):
             figure.legend(loc="outside lower center", ncols=3, markerscale=2)
         figure.suptitle(title, fontsize=10)
-        axes.set_ylabel("return of an inner episode (undiscounted)")
+        axes.set_ylabel(RETURN)
         environment_steps(axes)
+
+
+def draw_returns(axes: Axes, episodes: Columns) -> None:
+    """Draws the result of `read_episodes`: every return, and their running mean."""
+    steps, returns = episodes["env_steps"], episodes["return"]
+    if not len(returns):
+        say(axes, "no inner episode ended")
+        return
+    axes.plot(steps, returns, ".", color=LIGHT, markersize=_marker_size(len(returns)), label="one episode")
+    label = f"mean of the last {min(len(returns), SCORE_EPISODES)}"
+    axes.plot(*_mean_curve(episodes), color=DARK, linewidth=2, label=label)
 
 
 def memory_map(
@@ -95,9 +100,9 @@ def memory_map(
     if n > _MEMORY_POINTS:
         some = np.sort(np.random.default_rng(0).choice(n, _MEMORY_POINTS, replace=False))
         keys, values, actions, time = keys[some], values[some], actions[some], time[some]
-    if n < _FEWEST_KEYS or not np.ptp(keys, axis=0).any():
+    if n < FEWEST_KEYS or not np.ptp(keys, axis=0).any():
         return
-    points = _tsne(keys)
+    points = in_the_plane(keys)
     taken, rank = np.unique(actions, return_inverse=True)
     few = len(taken) <= _NAMED_ACTIONS
     bounds = (-0.5, len(taken) - 0.5) if few else (actions.min(), actions.max())
@@ -148,7 +153,15 @@ def _mean_curve(episodes: Columns) -> tuple[NDArray[Any], NDArray[np.float64]]:
     return steps[latest], mean[latest]
 
 
-def _tsne(keys: NDArray[Any]) -> NDArray[np.float32]:
+def in_the_plane(keys: NDArray[Any]) -> NDArray[np.float32]:
+    """Points in the plane for keys, near each other where the keys are alike (t-SNE); always the same.
+
+    Args:
+        keys: (n, d), at least ten, not all equal.
+
+    Returns:
+        (n, 2).
+    """
     # Scikit-learn takes a second to import.
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits

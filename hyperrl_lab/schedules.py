@@ -11,7 +11,16 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogLocator
 
 from hyperrl_env import DEFINITIONS
-from hyperrl_lab.figure import DARK, LIGHT, OWN, environment_steps, new_figure, say, tick_labels
+from hyperrl_lab.figure import (
+    DARK,
+    LIGHT,
+    OWN,
+    environment_steps,
+    new_figure,
+    say,
+    shared_legend,
+    tick_labels,
+)
 from hyperrl_lab.results import Columns, chosen_hyperparameters
 from hyperrl_lab.summaries import Quantiles, Shares, quantiles, shares
 
@@ -19,7 +28,8 @@ from hyperrl_lab.summaries import Quantiles, Shares, quantiles, shares
 _ROWS, _NAMED_ROWS = 24, 9
 # Heights in inches: of a row, of a panel of many rows, of a panel without rows.
 _ROW, _MANY_ROWS, _NO_ROWS = 0.19, 2.2, 1.2
-_UNITS = {"batch_size": "samples", "n_epochs": "passes", "n_steps": "steps"}
+UNITS = {"batch_size": "samples", "n_epochs": "passes", "n_steps": "steps"}
+SHARE = "share of the updates"
 _OWN_LABEL = "the task's own value"
 
 
@@ -36,35 +46,26 @@ def schedule(actions: Columns, title: str, path: Path) -> None:
         path: The picture.
     """
     names = chosen_hyperparameters(actions)
-    parts = [_summed_up(actions, name) for name in names]
-    heights = [_height(part) for part in parts]
+    parts = [summed_up(actions, name) for name in names]
+    heights = [panel_height(part) for part in parts]
     # The colour bar's label takes two inches.
     height = max(1.1 + sum(heights) + 0.3 * len(names), 2.2)
     with new_figure(path, (6.0, height)) as figure:
         panels = figure.subplots(len(names), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         strips = []
         for axes, name, part in zip(panels, names, parts, strict=True):
-            axes.set_title(_heading(actions, name, part), loc="left", fontsize=9)
-            match part:
-                case Shares():
-                    strips.append(_strip(axes, part))
-                case Quantiles():
-                    _band(axes, part, log=DEFINITIONS[name].scale == "log")
-                case None:
-                    say(axes, "no hyper-action was taken")
+            axes.set_title(heading(actions, name, part), loc="left", fontsize=9)
+            if (strip := draw_panel(axes, name, part)) is not None:
+                strips.append(strip)
         figure.suptitle(title, fontsize=10)
         if strips:
-            figure.colorbar(strips[0], ax=list(panels), label="share of the updates", aspect=35, pad=0.02)
-        legend = dict[str, Any]()
-        for axes in panels:
-            handles, labels = axes.get_legend_handles_labels()
-            legend |= zip(labels, handles, strict=True)
-        if legend:
-            figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=3)
+            figure.colorbar(strips[0], ax=list(panels), label=SHARE, aspect=35, pad=0.02)
+        shared_legend(figure, panels)
         environment_steps(panels[-1])
 
 
-def _summed_up(actions: Columns, name: str) -> Shares | Quantiles | None:
+def summed_up(actions: Columns, name: str) -> Shares | Quantiles | None:
+    """What a panel shows of a hyperparameter; None if no hyper-action was taken."""
     if not len(actions["phase"]):
         return None
     component = actions.get(f"action.{name}")
@@ -74,13 +75,30 @@ def _summed_up(actions: Columns, name: str) -> Shares | Quantiles | None:
     return found if len(found.levels) <= _ROWS else quantiles(actions, name)
 
 
-def _height(part: Shares | Quantiles | None) -> float:
+def panel_height(part: Shares | Quantiles | None) -> float:
+    """The height of a panel in inches."""
     return min(_ROW * len(part.levels), _MANY_ROWS) if isinstance(part, Shares) else _NO_ROWS
 
 
-def _heading(actions: Columns, name: str, part: Shares | Quantiles | None) -> str:
+def draw_panel(axes: Axes, name: str, part: Shares | Quantiles | None) -> Any:
+    """Draws the result of `summed_up`.
+
+    Returns:
+        What a colour bar of the shares needs; None if no shares are drawn.
+    """
+    match part:
+        case Shares():
+            return _strip(axes, part)
+        case Quantiles():
+            _band(axes, part, log=DEFINITIONS[name].scale == "log")
+        case None:
+            say(axes, "no hyper-action was taken")
+    return None
+
+
+def heading(actions: Columns, name: str, part: Shares | Quantiles | None) -> str:
     """The hyperparameter, its unit, and the task's own value if it changes."""
-    heading = f"{name} ({_UNITS[name]})" if name in _UNITS else name
+    heading = f"{name} ({UNITS[name]})" if name in UNITS else name
     default = actions[f"default.{name}"]
     if part is None or not np.ptp(default):
         return heading

@@ -14,7 +14,7 @@ from hyperrl_lab.results import Columns, acting
 # Inner episodes in a score: on the command line, in `summary.json`, in the learning curve.
 SCORE_EPISODES = 100
 # The most windows in a schedule, and the fewest hyper-actions that give meaningful shares and quantiles.
-_WINDOWS, _CHOICES = 200, 40
+WINDOWS, _CHOICES = 200, 40
 
 
 def running_mean(values: NDArray[Any], window: int) -> NDArray[np.float64]:
@@ -67,7 +67,7 @@ class Shares:
     share: NDArray[np.float64]
 
 
-def shares(actions: Columns, name: str) -> Shares:
+def shares(actions: Columns, name: str, most: int = WINDOWS) -> Shares:
     """Counts the choices of a hyperparameter per phase, or per window of several phases.
 
     Choices at a learning rate of 0 had no effect and are left out, unless there are no others.
@@ -75,8 +75,9 @@ def shares(actions: Columns, name: str) -> Shares:
     Args:
         actions: The result of `read_actions`, not empty.
         name: The hyperparameter.
+        most: The most windows.
     """
-    values, default, starts, edges = _in_windows(actions, name)
+    values, default, starts, edges = _in_windows(actions, name, most)
     levels, level = _distinct(np.append(values, default[0]))
     level, own = level[:-1], int(level[-1])
     relative, moves, counted = False, bool(np.ptp(default)), np.ones(len(values), bool)
@@ -113,6 +114,7 @@ class Quantiles:
         low: 10 % quantile; like the others, NaN in a window in which the task's own value is 0.
         median: Median.
         high: 90 % quantile.
+        mean: Geometric mean, as fits multiples; the arithmetic one if a value is not positive.
         default: Median of the task's own values.
     """
 
@@ -121,10 +123,11 @@ class Quantiles:
     low: NDArray[np.float64]
     median: NDArray[np.float64]
     high: NDArray[np.float64]
+    mean: NDArray[np.float64]
     default: NDArray[np.float64]
 
 
-def quantiles(actions: Columns, name: str) -> Quantiles:
+def quantiles(actions: Columns, name: str, most: int = WINDOWS, *, multiples: bool = True) -> Quantiles:
     """The quantiles of a hyperparameter's choices per phase, or per window of several phases.
 
     They are those of the choices that `shares` counts.
@@ -132,13 +135,15 @@ def quantiles(actions: Columns, name: str) -> Quantiles:
     Args:
         actions: The result of `read_actions`, not empty.
         name: The hyperparameter.
+        most: The most windows.
+        multiples: Whether they may be multiples of the task's own value; see `Quantiles`.
     """
-    values, default, starts, edges = _in_windows(actions, name)
+    values, default, starts, edges = _in_windows(actions, name, most)
     relative = False
     positive = (values > 0) & (default > 0)
-    if np.ptp(default) and positive.any():
-        multiples = values[positive] / default[positive]
-        if relative := bool(_factor(multiples) < _factor(values[positive])):
+    if multiples and np.ptp(default) and positive.any():
+        factors = values[positive] / default[positive]
+        if relative := bool(_factor(factors) < _factor(values[positive])):
             values = np.divide(values, default, out=np.full(len(values), np.nan), where=positive)
             default = np.ones(len(values))
 
@@ -151,28 +156,40 @@ def quantiles(actions: Columns, name: str) -> Quantiles:
         )
 
     low, median, high = per_window(values, [0.1, 0.5, 0.9]).T
-    return Quantiles(edges, relative, low, median, high, per_window(default, [0.5])[:, 0])
+    mean = _window_means(values, starts)
+    return Quantiles(edges, relative, low, median, high, mean, per_window(default, [0.5])[:, 0])
+
+
+def _window_means(values: NDArray[Any], starts: NDArray[np.intp]) -> NDArray[np.float64]:
+    known = ~np.isnan(values)
+    geometric = bool((values[known] > 0).all())
+    summands = np.log(values, where=known, out=np.zeros(len(values))) if geometric else values
+    sums, counts = (
+        np.add.reduceat(column, starts) for column in (np.where(known, summands, 0.0), known * 1.0)
+    )
+    means: NDArray[np.float64] = np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0)
+    return np.exp(means) if geometric else means
 
 
 def _in_windows(
-    actions: Columns, name: str
+    actions: Columns, name: str, most: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp], NDArray[Any]]:
     """The values of the choices with an effect, the task's own, and what `_windows` returns for them."""
     acted = acting(actions)
     if acted.any():
         actions = {column: values[acted] for column, values in actions.items()}
-    return actions[name], actions[f"default.{name}"], *_windows(actions)
+    return actions[name], actions[f"default.{name}"], *_windows(actions, most)
 
 
-def _windows(actions: Columns) -> tuple[NDArray[np.intp], NDArray[Any]]:
+def _windows(actions: Columns, most: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
     """The first row of each window, and the environment steps at the windows' edges.
 
-    There are at most 200 windows, of at least 40 hyper-actions each, but a run of up to 20 phases is shown
-    phase by phase.
+    There are at most so many windows, of at least 40 hyper-actions each, but a run of up to 20 phases is
+    shown phase by phase.
     """
     phases = actions["phase"] - actions["phase"][0]
     n_phases = int(phases[-1]) + 1
-    most = min(_WINDOWS, max(len(phases) // _CHOICES, min(n_phases, 20)))
+    most = min(most, max(len(phases) // _CHOICES, min(n_phases, 20)))
     starts = np.flatnonzero(np.diff(phases // -(-n_phases // most), prepend=-1))
     edges = np.array([0, *(part[-1] for part in np.split(actions["env_steps"], starts[1:]))])
     return starts, edges

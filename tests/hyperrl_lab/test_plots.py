@@ -199,7 +199,7 @@ def test_memory_maps(n, n_actions, figures, tmp_path):
 
 def test_a_map_shows_some_of_a_large_memory(figures, tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr(plots, "_tsne", lambda keys: shown.append(keys) or keys[:, :2])
+    monkeypatch.setattr(plots, "in_the_plane", lambda keys: shown.append(keys) or keys[:, :2])
     keys = np.random.default_rng(0).normal(size=(5_000, 3))
     memory_map(keys, np.ones(5_000), np.zeros(5_000, int), TITLE, tmp_path / "a.png")
     assert shown[0].shape == (2_000, 3)

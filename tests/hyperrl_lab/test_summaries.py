@@ -105,6 +105,21 @@ def test_long_runs_are_summed_up_in_windows(phases, updates, expected, synthetic
     assert found.edges[-1] == 2048 * phases
 
 
+def test_fewer_windows_and_values_in_place_of_multiples(synthetic_actions):
+    columns = synthetic_actions(488, 320, ("learning_rate",))
+    assert len(shares(columns, "learning_rate", 20).edges) <= 21
+    assert len(quantiles(columns, "learning_rate", 20).median) <= 20
+    found = quantiles(columns, "learning_rate", multiples=False)
+    assert (found.relative, found.default.max()) == (False, pytest.approx(3e-4, rel=0.01))
+
+
+def test_the_mean_of_a_window_is_geometric_where_that_can_be():
+    found = quantiles(made_up(2, "clip_range", [[1, 1, 4, 4], [2, 2, 2, 2]], [1, 1]), "clip_range")
+    np.testing.assert_allclose(found.mean, [2, 2])
+    found = quantiles(made_up(2, "ent_coef", [[0, 0, 1, 3], [2, 2, 2, 2]], [1, 1]), "ent_coef")
+    np.testing.assert_allclose(found.mean, [1, 2])
+
+
 @pytest.mark.parametrize(("n", "expected"), [(0, None), (1, 0.0), (100, 49.5), (250, 199.5)])
 def test_the_score_is_the_mean_of_the_last_hundred_and_the_curves_end(n, expected):
     values = [float(i) for i in range(n)]
