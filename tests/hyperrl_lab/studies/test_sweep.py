@@ -217,6 +217,8 @@ def test_a_missing_evaluation_is_made_up_for(one_study, tmp_path, table_of, undi
     assert table_of(tmp_path, again.submitted) == undisturbed(study)
     sweep(one_study(evaluate_episodes=1), tmp_path, executor=again)
     assert len(again.submitted) == 1
+    sweep(one_study(evaluate_episodes=3), tmp_path, executor=again)
+    assert len(again.submitted) == 2
 
 
 def test_files_of_others_are_never_touched(one_study, tmp_path):
