@@ -39,8 +39,8 @@ def log_ratio(x: float, start: float) -> float:
     """ln(x / start), at most `LIMIT` from 0; 0 if both are 0.
 
     Example:
-        >>> log_ratio(6e-4, 3e-4), log_ratio(0.0, 3e-4), log_ratio(0.0, 0.0)
-        (0.6931471805599453, -10.0, 0.0)
+        >>> round(log_ratio(6e-4, 3e-4), 6), log_ratio(0.0, 3e-4), log_ratio(0.0, 0.0)
+        (0.693147, -10.0, 0.0)
     """
     if x <= 0 or start <= 0:
         return LIMIT * ((x > 0) - (start > 0))

@@ -12,7 +12,10 @@ PAGE_PATH = ROOT / "docs" / "architecture.md"
 PAGE = PAGE_PATH.read_text()
 PICTURE = (ROOT / "docs" / "architecture.svg").read_text()
 RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-FOLDERS = ("hyperrl_env", "agents", "hyperrl_lab", "hyperrl_env/learners", "hyperrl_env/learners/fast")
+FOLDERS = (
+    *("hyperrl_env", "agents", "hyperrl_lab"),
+    *("hyperrl_env/learners", "hyperrl_env/learners/fast", "hyperrl_lab/studies"),
+)
 TOPS = ("hyperrl_env", "agents", "hyperrl_lab", "tests", "benchmarks")
 SOURCES = re.findall(r"^\[\[source: (.+)\]\]$", PAGE, flags=re.MULTILINE)
 LINKS = re.findall(r"\]\(#(\w+\.[\w.]+)\)", PAGE)
