@@ -10,24 +10,23 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import gymnasium as gym
 import torch
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from hyperrl_env.checks import check_at_least, check_bool, check_choice, check_keywords, check_text
 from hyperrl_env.diagnostics import ObservationName
 from hyperrl_env.hyper_reward import HyperReward, get_hyper_reward
 from hyperrl_env.inner_envs.make import VecBackend
 from hyperrl_env.inner_run import InnerRun, InnerRunConfig
-from hyperrl_env.learners import InnerLearner, check_backend
+from hyperrl_env.learners import InnerLearner, LearnCall, algorithm_of, check_backend
 from hyperrl_env.presets import get_search_space
 from hyperrl_env.rendering import RENDERERS
 from hyperrl_env.saving.identity import as_plain_values
 from hyperrl_env.search_space import ActionMode, BoundSearchSpace, Offered, SearchSpace
-from hyperrl_env.settings import StartingPoint, get_settings
+from hyperrl_env.settings import GENERIC_SETTINGS, StartingPoint, get_settings
 from hyperrl_env.tasks import TASKS, Family
+from hyperrl_env.user_run import UserRunConfig, learn_call
 
 Decision = Literal["update", "epoch", "phase"]
-# Fields of the inner runs' configuration that the identity states in other words: a callable has no
-# name to go by, and "auto" is not a device.
-_NOT_IDENTITY = ("env", "device")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Configuration:
 
     title: str
     family: Family
-    inner_run: InnerRunConfig
+    inner_run: InnerRunConfig | UserRunConfig
     rollout_size: int
     search_space: BoundSearchSpace
     decision: Decision
@@ -80,8 +79,9 @@ class Configuration:
 
 def resolve(
     *,
-    algorithm: str,
+    algorithm: str | None,
     task: str | None,
+    model: OnPolicyAlgorithm | LearnCall | None,
     env_id: str | None,
     env_fn: Callable[..., gym.Env[Any, Any]] | None,
     env_kwargs: Mapping[str, Any] | None,
@@ -107,6 +107,29 @@ def resolve(
 
     Arguments and errors are those of `HyperRLEnv`.
     """
+    call = None
+    if model is not None:
+        _check_left_out(
+            task=task,
+            env_id=env_id,
+            env_fn=env_fn,
+            env_kwargs=env_kwargs,
+            settings=None if settings == "paper" else settings,
+            n_envs=n_envs,
+            normalize=normalize,
+            vec_backend=None if vec_backend == "gymnasium" else vec_backend,
+            learner_kwargs=learner_kwargs,
+            device=None if device == "auto" else device,
+        )
+        call = learn_call(model)
+        given, algorithm = algorithm, algorithm_of(call.model)
+        if given not in (None, algorithm):
+            raise ValueError(f"The model is {algorithm}, not {given}: the id for any model is HyperRL-v0.")
+    elif algorithm is None:
+        others = ", ".join(f"HyperRL-{name}-v0" for name in GENERIC_SETTINGS)
+        raise ValueError(
+            f"HyperRL-v0 trains a Stable-Baselines3 model of yours: give model. {others} make one themselves."
+        )
     start = get_settings(algorithm, task, settings, env_id)
     check_keywords("learner_kwargs", learner_kwargs or {})
     check_keywords("env_kwargs", env_kwargs or {})
@@ -124,28 +147,35 @@ def resolve(
     check_at_least("order", order, 0)
     check_at_least("projection_dim", projection_dim, 1)
     reward = get_hyper_reward(hyper_reward)
-    inner_run = InnerRunConfig(
-        algorithm=algorithm,
-        backend="fast" if backend == "auto" else backend,
-        learner_kwargs={**start.learner_kwargs, **(learner_kwargs or {})},
-        env=_inner_env(env_id, env_fn, task),
-        env_kwargs=env_kwargs or {},
-        # What the user brings is taken as it is.
-        atari=start.family == "atari" and env_id is None and env_fn is None,
-        vec_backend=vec_backend,
-        n_envs=start.n_envs if n_envs is None else n_envs,
-        normalize=start.normalize if normalize is None else normalize,
-        total_env_steps=start.total_env_steps if total_env_steps is None else total_env_steps,
-        gradient_order=order,
-        device=device,
-    )
-    facts = _probe(inner_run, backend)
-    steps = inner_run.total_env_steps
+    steps = start.total_env_steps if total_env_steps is None else total_env_steps
+    trained_by = "fast" if backend == "auto" else backend
+    inner_run: InnerRunConfig | UserRunConfig
+    if call is not None:
+        check_at_least("total_env_steps", steps, 1)
+        inner_run = UserRunConfig(call, backend=trained_by, total_env_steps=steps, gradient_order=order)
+        facts = _probe(inner_run.new_run(None), backend, inner_run.first_progress)
+    else:
+        inner_run = InnerRunConfig(
+            algorithm=algorithm,
+            backend=trained_by,
+            learner_kwargs={**start.learner_kwargs, **(learner_kwargs or {})},
+            env=_inner_env(env_id, env_fn, task),
+            env_kwargs=env_kwargs or {},
+            # What the user brings is taken as it is.
+            atari=start.family == "atari" and env_id is None and env_fn is None,
+            vec_backend=vec_backend,
+            n_envs=start.n_envs if n_envs is None else n_envs,
+            normalize=start.normalize if normalize is None else normalize,
+            total_env_steps=steps,
+            gradient_order=order,
+            device=device,
+        )
+        facts = _probe(inner_run.new_run(0), backend)
     check_at_least("total_env_steps", steps, facts.rollout_size, "one environment phase, n_steps * n_envs")
     space = start.search_space if search_space is None else get_search_space(search_space)
     bound = BoundSearchSpace(space, action_mode, facts.defaults, facts.rollout_size)
     identity = {
-        **{name: value for name, value in vars(inner_run).items() if name not in _NOT_IDENTITY},
+        **inner_run.identity(),
         "search_space": bound.bins,
         "action_mode": action_mode,
         "decision": decision,
@@ -172,6 +202,16 @@ def resolve(
     )
 
 
+def _check_left_out(**arguments: Any) -> None:
+    """Raises ValueError for what was given though the model of the user's already says it."""
+    given = [name for name, value in arguments.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"Leave out {', '.join(given)}: the model that was given brings its algorithm, settings and "
+            "environments with it. The id for it is HyperRL-v0."
+        )
+
+
 class _Facts(NamedTuple):
     """What only a learner on its inner environments knows.
 
@@ -188,9 +228,8 @@ class _Facts(NamedTuple):
     identity: dict[str, Any]
 
 
-def _probe(config: InnerRunConfig, backend: str) -> _Facts:
-    """Asks a learner that never trains."""
-    run = InnerRun(config, seed=0)
+def _probe(run: InnerRun, backend: str, progress: float = 1.0) -> _Facts:
+    """Asks a learner that does not train yet."""
     learner = run.learner
     try:
         if backend == "fast" and not learner.is_fast:
@@ -201,7 +240,7 @@ def _probe(config: InnerRunConfig, backend: str) -> _Facts:
             )
         return _Facts(
             rollout_size=learner.n_steps * learner.n_envs,
-            defaults=learner.default_values(),
+            defaults=learner.default_values(progress),
             shapes=tuple((w.shape[0], w.shape[1]) for w in run.weights()),
             identity={
                 "inner_env": run.inner_name,

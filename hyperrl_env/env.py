@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from hyperrl_env.checks import check_between
 from hyperrl_env.configuration import Decision, resolve
@@ -22,7 +23,7 @@ from hyperrl_env.hyper_state import HyperStateProjector
 from hyperrl_env.info import phase_info, step_info
 from hyperrl_env.inner_envs.make import VecBackend
 from hyperrl_env.inner_run import InnerEnvError, InnerRun
-from hyperrl_env.learners import InnerLearner
+from hyperrl_env.learners import InnerLearner, LearnCall
 from hyperrl_env.rendering import RENDERERS, Renderer, make_renderer
 from hyperrl_env.saving.checkpoint import CheckpointError, State, copied, read_checkpoint, write_checkpoint
 from hyperrl_env.saving.identity import check_identity
@@ -138,6 +139,12 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     (`max_episode_steps`) leads to such a `reset()` at every truncation: to limit episodes, give
     `learning_episode_phases` instead.
 
+    With a `model` of yours there is no fresh learner. A new run without a seed trains the model on as it
+    is, as `model.learn` would: with steps and schedules anew, and with the process's global random
+    generators. `reset(seed=s)` starts from the weights, the optimiser and the normalisation that the model
+    had when the environment was made, with generators of the run's own, so that it can be repeated. While
+    environment phases are collected the model has its own settings, and `close` puts them back for good.
+
     ## Episode End
 
     *Terminated*: the learning episode's `learning_episode_phases` update phases, and the
@@ -167,8 +174,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     MuJoCo, classic control and Atari without sticky actions continue in the middle of their episodes.
     The state of other simulators cannot be restored (Box2D, EnvPool, inner environments and wrappers of
-    your own): they start a new inner episode, seeded from the run's generator, and
-    `info["inner_episodes_restarted"]` says so until the next environment phase is done.
+    your own, whatever runs in subprocesses): they start a new inner episode, seeded from the run's
+    generator, and `info["inner_episodes_restarted"]` says so until the next environment phase is done.
 
     A rollout with an observation that is not finite is refused as a whole. If the inner environment
     raises an exception, `InnerEnvError` reports the step, the seed and the hyperparameters in force; then
@@ -177,9 +184,12 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     ## Arguments
 
     Args:
-        algorithm: "PPO", "A2C" or "ACKTR". Set by the id.
+        algorithm: "PPO", "A2C" or "ACKTR". Set by the id; None: that of `model`.
         task: Whose settings to start from. Set by the id; None for the generic ids, which start
             from Stable-Baselines3's own defaults.
+        model: A Stable-Baselines3 PPO or A2C of yours, or this project's ACKTR, to be trained in place, with
+            its own environments and settings (id `HyperRL-v0`). The arguments that say what it already says
+            are left out then.
         env_id: Gymnasium id of the inner environment. Default: the task's.
         env_fn: A callable that returns a new inner environment at each call, instead of `env_id`.
         env_kwargs: Keyword arguments of the inner environment.
@@ -237,9 +247,10 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     def __init__(
         self,
-        algorithm: str = "PPO",
+        algorithm: str | None = "PPO",
         task: str | None = None,
         *,
+        model: OnPolicyAlgorithm | LearnCall | None = None,
         env_id: str | None = None,
         env_fn: Callable[..., gym.Env[Any, Any]] | None = None,
         env_kwargs: Mapping[str, Any] | None = None,
@@ -264,6 +275,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         config = resolve(
             algorithm=algorithm,
             task=task,
+            model=model,
             env_id=env_id,
             env_fn=env_fn,
             env_kwargs=env_kwargs,
@@ -334,7 +346,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             self._warn_of_new_run(run)
         first_phase: dict[str, Any] = {}
         if asked or not continues:
-            first_phase = self._start_run(int(self.np_random.integers(2**31)) if seed is None else seed)
+            first_phase = self._start_run(self.inner_run_config.seed_of(seed, self.np_random))
         self._episode = self._episode.begin(self.learning_episode_phases)
         info = self._info(diverged=False) | first_phase
         return self._observation(info), info
@@ -568,7 +580,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     def _load(self, state: Mapping[str, Any]) -> None:
         if self._run is None:
-            self._run = InnerRun(self._config.inner_run, seed=0)
+            self._run = self.inner_run_config.new_run(state["run"]["seed"])
             self._run.prepare()
         self._restarted = self._run.load_state_dict(state["run"])
         self._diagnostics = self._new_diagnostics(self._run)
@@ -607,14 +619,12 @@ class HyperRLEnv(gym.Env[Observation, Any]):
 
     def _warn_of_new_run(self, run: InnerRun) -> None:
         """Warns once of a `reset()` that replaces a finished run's model, and once of an unfinished one's."""
+        what, then = self.inner_run_config.after_reset
         if self.run_finished:
-            message = (
-                "The run is finished, so reset() starts a new one with a new model. The trained model stays "
-                "at env.unwrapped.finished_learner.model until another run is finished."
-            )
+            message = f"The run is finished, so reset() starts a new one with {what}. {then}"
         elif run.phase or run.learner.update_step:
             message = (
-                "reset() in the middle of a learning episode starts a new run with a new model. The present "
+                f"reset() in the middle of a learning episode starts a new run with {what}. The present "
                 f"one is dropped after {run.env_steps:,} of {self.total_env_steps:,} environment steps. To "
                 "limit episodes, give learning_episode_phases, not max_episode_steps or a TimeLimit."
             )
@@ -624,8 +634,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             self._warned.add(self.run_finished)
             gym.logger.warn(f"{message} reset(seed=...) and options={{'new_run': True}} do not warn.")
 
-    def _start_run(self, seed: int) -> dict[str, Any]:
-        run = InnerRun(self._config.inner_run, seed)
+    def _start_run(self, seed: int | None) -> dict[str, Any]:
+        run = self.inner_run_config.new_run(seed)
         # Only now: if no new run can be made, the present one stays.
         self.close()
         self._run, self._restarted, self._renderer = run, False, self._make_renderer()

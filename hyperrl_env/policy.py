@@ -10,9 +10,10 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from hyperrl_env.inner_envs.state import running_statistics
-from hyperrl_env.inner_run import InnerRun, InnerRunConfig
+from hyperrl_env.inner_run import InnerRunConfig
 from hyperrl_env.learners import InnerLearner
 from hyperrl_env.saving.checkpoint import CheckpointError
+from hyperrl_env.user_run import UserRunConfig
 
 
 def policy_state(learner: InnerLearner) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def policy_state(learner: InnerLearner) -> dict[str, Any]:
 
 
 def evaluate(
-    config: InnerRunConfig,
+    config: InnerRunConfig | UserRunConfig,
     state: Mapping[str, Any],
     *,
     episodes: int,
@@ -57,10 +58,16 @@ def evaluate(
         Returns and lengths of the episodes.
 
     Raises:
+        ValueError: The policy is that of a model of the user's, on environments that are the user's.
         CheckpointError: The state is not that of a policy of this configuration.
         InnerEnvError: The inner environment could not be made.
     """
-    run = InnerRun(replace(config, backend="eager", n_envs=1), seed)
+    if not isinstance(config, InnerRunConfig):
+        raise ValueError(
+            "A model of yours is evaluated on an environment of yours: "
+            "stable_baselines3.common.evaluation.evaluate_policy(model, env)."
+        )
+    run = replace(config, backend="eager", n_envs=1).new_run(seed)
     try:
         learner = run.learner
         assert learner.env is not None

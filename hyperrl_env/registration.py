@@ -15,10 +15,13 @@ from hyperrl_env.tasks import TASKS, Task
 
 _ENTRY_POINT = "hyperrl_env.env:HyperRLEnv"
 _GROUP = "hyperrl.tasks"
+# For a model of the user's.
+MODEL_ID = "HyperRL-v0"
 
 
 def register_envs() -> None:
     """Registers every id with Gymnasium."""
+    _register(MODEL_ID, {"algorithm": None})
     for algorithm in GENERIC_SETTINGS:
         _register(f"HyperRL-{algorithm}-v0", {"algorithm": algorithm})
     for algorithm, task in SETTINGS:
@@ -72,14 +75,14 @@ def _id(algorithm: str, task: str) -> str:
     return f"HyperRL-{algorithm}-{task}-v0"
 
 
-def _register(id_: str, kwargs: dict[str, str]) -> None:
+def _register(id_: str, kwargs: Mapping[str, str | None]) -> None:
     # Gymnasium's wrappers that watch the order of calls want a reset before all else, and do not know
     # `load`. The environment watches it itself, and its tests check what the checker would.
-    gym.register(id_, _ENTRY_POINT, kwargs=kwargs, order_enforce=False, disable_env_checker=True)
+    gym.register(id_, _ENTRY_POINT, kwargs=dict(kwargs), order_enforce=False, disable_env_checker=True)
 
 
 def env_ids() -> list[str]:
-    """Every id that is registered, generic ones first.
+    """Every id that makes its inner learner itself, generic ones first: all but `HyperRL-v0`.
 
     Example:
         >>> "HyperRL-PPO-HalfCheetah-v0" in env_ids()

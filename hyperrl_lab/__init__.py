@@ -26,3 +26,7 @@ def _check_agents() -> None:
 
 
 _check_agents()
+
+from hyperrl_lab.learning import learn  # noqa: E402 - only if `agents` is the project's own
+
+__all__ = ["learn"]

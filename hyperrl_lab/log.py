@@ -36,6 +36,12 @@ def default_interval(phases: float) -> int:
     return math.ceil(phases / _LINES) if phases > _MANY else 1
 
 
+def record_values(logger: Logger, hyperparameters: Mapping[str, float]) -> None:
+    """Records the values in force at a hyper-step, for the mean in the next line."""
+    for name, value in hyperparameters.items():
+        logger.record_mean(f"hyper/{name}", value)
+
+
 class RunLog:
     """Metrics of a run under SB3's names, one line every `log_interval` update phases.
 
@@ -114,8 +120,7 @@ class RunLog:
 
     def hyper_step(self, hyperparameters: Mapping[str, float], epsilon: float | None) -> None:
         """Records a hyper-step: values in force, and the agent's exploration rate if it has one."""
-        for name, value in hyperparameters.items():
-            self._logger.record_mean(f"hyper/{name}", value)
+        record_values(self._logger, hyperparameters)
         self._logger.record_mean("hyper/epsilon", epsilon)
         self._pending = True
 

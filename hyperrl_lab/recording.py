@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from hyperrl_env import HyperRLEnv
 from hyperrl_env.checks import check_at_least
+from hyperrl_env.inner_run import InnerRunConfig
 from hyperrl_env.policy import evaluate as play
 from hyperrl_lab.config import CONFIG_FILE, read_config
 from hyperrl_lab.evaluation import evaluation_seed, read_policy
@@ -53,6 +54,7 @@ def watch(
         inner = env.unwrapped
         assert isinstance(inner, HyperRLEnv)
         shown = inner.inner_run_config
+        assert isinstance(shown, InnerRunConfig)
     mode = "human" if out is None else "rgb_array"
     shown = replace(shown, vec_backend="gymnasium", env_kwargs={**shown.env_kwargs, "render_mode": mode})
     seed = evaluation_seed(config.seed) if seed is None else seed

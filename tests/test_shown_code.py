@@ -58,6 +58,7 @@ def having(found_in, paths):
 
 # Stable-Baselines3's loop goes on past the end of a run, and the environment says so.
 @pytest.mark.filterwarnings("ignore:.*The run is finished:UserWarning")
+@pytest.mark.filterwarnings("ignore:A callback looks at the rollouts:UserWarning")
 @pytest.mark.parametrize("path", having(lambda path: blocks(path, "python"), PAGES))
 def test_the_python_examples_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,7 @@ since ale-py does not expose the action that sticks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -79,9 +79,9 @@ def envs_state(envs: VecEnv) -> dict[str, Any]:
         `wrappers`: of each vectorised wrapper, the outermost first. `simulators`: of each
         environment; None if one of them cannot be restored. It shares memory with the environments.
     """
-    wrappers, base = _layers(envs)
+    _, base = _layers(envs)
     return {
-        "wrappers": [_vec_wrapper_state(wrapper) for wrapper in wrappers],
+        "wrappers": wrappers_state(envs),
         "simulators": [_chain_state(env) for env in base.envs] if _can_be_restored(envs) else None,
     }
 
@@ -92,9 +92,8 @@ def set_envs_state(envs: VecEnv, state: Mapping[str, Any]) -> bool:
     Returns:
         Whether the inner episodes continue; if not, the caller must start new ones.
     """
-    wrappers, base = _layers(envs)
-    for wrapper, wrapper_state in zip(wrappers, state["wrappers"], strict=True):
-        _set_vec_wrapper_state(wrapper, wrapper_state)
+    _, base = _layers(envs)
+    set_wrappers_state(envs, state["wrappers"])
     if state["simulators"] is None or not _can_be_restored(envs):
         return False
     for env, env_state in zip(base.envs, state["simulators"], strict=True):
@@ -103,6 +102,17 @@ def set_envs_state(envs: VecEnv, state: Mapping[str, Any]) -> bool:
 
 
 # ---------------------------------------------------------------------- vectorised wrappers
+
+
+def wrappers_state(envs: VecEnv) -> list[dict[str, Any]]:
+    """What each vectorised wrapper remembers, the outermost first: statistics and stacks of SB3's."""
+    return [_vec_wrapper_state(wrapper) for wrapper in _layers(envs)[0]]
+
+
+def set_wrappers_state(envs: VecEnv, state: Sequence[Mapping[str, Any]]) -> None:
+    """Restores what `wrappers_state` returned."""
+    for wrapper, wrapper_state in zip(_layers(envs)[0], state, strict=True):
+        _set_vec_wrapper_state(wrapper, wrapper_state)
 
 
 def _layers(envs: VecEnv) -> tuple[list[VecEnvWrapper], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any
@@ -20,6 +21,13 @@ from hyperrl_env.learners.fast.acktr import FastACKTR
 from hyperrl_env.learners.fast.base import FastArithmetic
 from hyperrl_env.learners.fast.ppo import FastPPO
 from hyperrl_env.learners.ppo import PPOLearner
+from hyperrl_env.learners.user_model import (
+    LearnCall,
+    TrainingStopped,
+    UserModelCollector,
+    algorithm_of,
+    looks_at_rollouts,
+)
 
 LEARNERS: Mapping[str, type[InnerLearner]] = {"PPO": PPOLearner, "A2C": A2CLearner, "ACKTR": ACKTRLearner}
 # What can do a learner's rollouts and updates in the place of SB3's arithmetic.
@@ -108,6 +116,34 @@ def make_learner(
     return learner
 
 
+def learner_on(call: LearnCall, backend: str) -> InnerLearner:
+    """A learner that trains a model of the user's: another class's view of the same attributes.
+
+    Args:
+        call: The model, and how its `learn` would be called.
+        backend: Of `BACKENDS`.
+
+    Raises:
+        ValueError: A model that cannot be trained here, or an unknown backend.
+    """
+    check_backend(backend)
+    algorithm = algorithm_of(call.model)
+    cls = LEARNERS[algorithm]
+    learner = cls.__new__(cls)
+    learner.__dict__ = call.model.__dict__
+    learner.set_up(UserModelCollector(learner, call))
+    if backend != "eager":
+        learner.fast = FAST[algorithm](learner)
+        if looks_at_rollouts(call.callback) and learner.fast.link() and learner.fast.can_collect():
+            warnings.warn(
+                "A callback looks at the rollouts step by step, so they are collected as Stable-Baselines3 "
+                "does it. Updates stay fast. (backend='eager' does not warn.)",
+                # Where the script calls `learn`.
+                stacklevel=6,
+            )
+    return learner
+
+
 __all__ = [
     "ACKTR",
     "BACKENDS",
@@ -116,8 +152,12 @@ __all__ = [
     "A2CLearner",
     "ACKTRLearner",
     "InnerLearner",
+    "LearnCall",
     "PPOLearner",
+    "TrainingStopped",
+    "algorithm_of",
     "check_backend",
     "learner_class",
+    "learner_on",
     "make_learner",
 ]

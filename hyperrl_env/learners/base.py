@@ -20,8 +20,9 @@ from torch import Tensor
 from hyperrl_env.hyper_reward import EnvironmentPhase
 from hyperrl_env.hyperparameters import definition
 from hyperrl_env.learners.arithmetic import Arithmetic
+from hyperrl_env.learners.collecting import Collector
 from hyperrl_env.learners.gradient_history import GradientHistory
-from hyperrl_env.learners.recording import PhaseRecorder, RecordedPhase, variances_are_finite
+from hyperrl_env.learners.recording import variances_are_finite
 from hyperrl_env.learners.resumable import learner_state, set_learner_state
 from hyperrl_env.learners.rollout_targets import (
     CollectedRollout,
@@ -32,12 +33,6 @@ from hyperrl_env.learners.rollout_targets import (
 )
 from hyperrl_env.learners.step_guard import LONGEST_STEP, LastGoodState, has_bounded_steps, headroom
 from hyperrl_env.learners.update_phase import UpdatePhase
-
-# What an inner learner has beside SB3's attributes.
-_OF_THE_RUN = (
-    *("fast", "gradient_history", "targets", "update_phase"),
-    *("_defaults", "_default_clip_range_vf", "_last_episode_return", "_recorder", "_reward_gamma"),
-)
 
 
 class InnerLearner(OnPolicyAlgorithm):
@@ -68,10 +63,17 @@ class InnerLearner(OnPolicyAlgorithm):
         update_phase: The updates on it so far.
     """
 
+    # What belongs to the run and not to the SB3 algorithm. SB3 saves the attributes of an algorithm, and a
+    # learner on a model of the user's shares them with it: these are kept apart.
+    __slots__ = (
+        *("_collector", "_defaults", "_last_episode_return", "_reward_gamma"),
+        *("fast", "gradient_history", "targets", "update_phase"),
+    )
+
     offered: ClassVar[tuple[str, ...]]
     reported: ClassVar[tuple[str, ...]]
     phase_class: ClassVar[type[UpdatePhase]] = UpdatePhase
-    fast: Arithmetic | None = None
+    fast: Arithmetic | None
     update_phase: UpdatePhase
     targets: RolloutTargets
 
@@ -107,13 +109,13 @@ class InnerLearner(OnPolicyAlgorithm):
 
     @property
     def model(self) -> OnPolicyAlgorithm:
-        """The Stable-Baselines3 algorithm object: the learner itself."""
-        return self
+        """The Stable-Baselines3 algorithm object: the learner itself, or the user's model that it trains."""
+        return self._collector.model
 
     @property
     def is_fast(self) -> bool:
         """Whether updates take the fast way, instead of SB3's own arithmetic."""
-        return self._linked() is not None
+        return self.linked() is not None
 
     @property
     def update_step(self) -> int:
@@ -132,10 +134,17 @@ class InnerLearner(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        # By now SB3 has turned what may be scheduled into schedules.
-        self._defaults = {name: getattr(self, name) for name in self.offered} | {
-            "learning_rate": self.lr_schedule
-        }
+        self.set_up(Collector(self))
+
+    def set_up(self, collector: Collector) -> None:
+        """Gives the learner what it has beside SB3's attributes, which are there by now.
+
+        Args:
+            collector: Begins its runs and collects its rollouts.
+        """
+        self.fast = None
+        self._collector = collector
+        self.adopt_settings()
 
     def start_run(self, total_env_steps: int, gradient_order: int) -> None:
         """Resets the inner environments and everything that counts.
@@ -144,27 +153,26 @@ class InnerLearner(OnPolicyAlgorithm):
             total_env_steps: The budget, which learning-rate decay refers to.
             gradient_order: N_order, how many gradients the history keeps.
         """
+        self.end_run()
         self._reward_gamma = self.gamma
         self._last_episode_return = 0.0
-        self._recorder = PhaseRecorder()
         self.gradient_history = GradientHistory(self.policy.parameters(), gradient_order)
         self.update_phase = self.phase_class()
-        _, callback = self._setup_learn(total_env_steps, self._recorder)
-        callback.on_training_start(locals(), globals())
+        self._collector.start(total_env_steps)
 
     def environment_phase(self) -> EnvironmentPhase:
         """Collects `n_steps * n_envs` transitions with the frozen policy; the update phase follows."""
-        fast = self._linked()
-        recorded = fast.collect() if fast is not None and fast.can_collect() else self._collect()
-        if not (recorded.finite and variances_are_finite(self.get_vec_normalize_env())):
-            # Nobody knows what came of the actions: every update on this rollout is to be refused.
-            self.rollout_buffer.advantages[:] = np.nan
-            recorded.rollout.rewards[:] = np.nan
-        buffer = self.rollout_buffer
-        self.targets = RolloutTargets(
-            recorded.rollout, self._discounts, Targets(buffer.advantages, buffer.returns)
-        )
-        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        with self._collector.settings_of_rollouts():
+            recorded = self._collector.collect()
+            buffer = self.rollout_buffer
+            if not (recorded.finite and variances_are_finite(self.get_vec_normalize_env())):
+                # Nobody knows what came of the actions: every update on this rollout is to be refused.
+                buffer.advantages[:] = np.nan
+                recorded.rollout.rewards[:] = np.nan
+            self.targets = RolloutTargets(
+                recorded.rollout, self._discounts, Targets(buffer.advantages, buffer.returns)
+            )
+        self.model._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         phase = EnvironmentPhase(
             rewards=recorded.rewards,
             dones=recorded.dones,
@@ -184,7 +192,7 @@ class InnerLearner(OnPolicyAlgorithm):
         """Makes the rollout in the buffer that of the updates to come."""
         self.update_phase = self.phase_class()
         self._prepare_rollout()
-        if (fast := self._linked()) is not None:
+        if (fast := self.linked()) is not None:
             fast.lay_out()
 
     def policy_update(
@@ -198,7 +206,7 @@ class InnerLearner(OnPolicyAlgorithm):
             values: Hyperparameters by name; those not named take the task's default.
             drawing: Makes the context of an update that draws from the global random generators.
         """
-        fast = self._linked()
+        fast = self.linked()
         draws = fast is None or fast.draws or self._next_update_draws()
         with drawing() if draws else nullcontext():
             self.apply(self.default_values() | dict(values))
@@ -217,13 +225,33 @@ class InnerLearner(OnPolicyAlgorithm):
         for name, value in values.items():
             self._apply(name, value)
 
-    def default_values(self) -> dict[str, float]:
-        """The task's own value of every hyperparameter offered, at this moment of the run."""
-        progress = self._current_progress_remaining
-        return {
-            name: default(progress) if callable(default) else default
-            for name, default in self._defaults.items()
-        }
+    def default_values(self, progress: float | None = None) -> dict[str, float]:
+        """The task's own value of every hyperparameter offered.
+
+        Args:
+            progress: What is left of the run, from 1 to 0; None: at this moment.
+        """
+        progress = self._current_progress_remaining if progress is None else progress
+        defaults = ((name, self._defaults[name]) for name in self.offered)
+        return {name: default(progress) if callable(default) else default for name, default in defaults}
+
+    def adopt_settings(self) -> None:
+        """Makes the model's present settings those that `default_values` is about."""
+        self._defaults = self.settings()
+
+    def put_back_settings(self) -> None:
+        """Puts the model's own settings in force, as if nobody had chosen others."""
+        for name, setting in self._defaults.items():
+            if name == "learning_rate":
+                update_learning_rate(self.policy.optimizer, setting(self._current_progress_remaining))
+            else:
+                setattr(self, name, setting)
+        buffer = self.rollout_buffer
+        buffer.gamma, buffer.gae_lambda = self.gamma, self.gae_lambda
+
+    def end_run(self) -> None:
+        """Leaves the model as it is to be used and trained outside the run; may be called at any time."""
+        self._collector.end()
 
     def values_in_force(self) -> dict[str, float]:
         """The value that the live objects hold of every hyperparameter offered."""
@@ -248,7 +276,7 @@ class InnerLearner(OnPolicyAlgorithm):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `set_learner_state`."""
         set_learner_state(self, state)
-        if (fast := self._linked()) is not None:
+        if (fast := self.linked()) is not None:
             fast.lay_out()
 
     def restart_inner_episodes(self) -> None:
@@ -260,7 +288,7 @@ class InnerLearner(OnPolicyAlgorithm):
 
     # ------------------------------------------------------------------ shared by the algorithms
 
-    def _linked(self) -> Arithmetic | None:
+    def linked(self) -> Arithmetic | None:
         """The fast arithmetic, if it fits the parts that the learner has now."""
         return self.fast if self.fast is not None and self.fast.link() else None
 
@@ -274,11 +302,9 @@ class InnerLearner(OnPolicyAlgorithm):
         rollout_buffer.buffer_size = n_rollout_steps
         return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
-    def _collect(self) -> RecordedPhase:
-        """Fills the rollout buffer; SB3's own way."""
-        assert self.env is not None
-        self.collect_rollouts(self.env, self._recorder, self.rollout_buffer, n_rollout_steps=self.n_steps)
-        return self._recorder.recorded(self.rollout_buffer.values)
+    def settings(self) -> dict[str, Any]:
+        """What the hyperparameters offered are set to, by the attribute: numbers, and SB3's schedules."""
+        return {name: getattr(self, name) for name in self.offered} | {"learning_rate": self.lr_schedule}
 
     @property
     def _discounts(self) -> Discounts:
@@ -396,7 +422,3 @@ class InnerLearner(OnPolicyAlgorithm):
         if hasattr(self.policy, "log_std"):
             self.logger.record("train/std", self.policy.log_std.exp().mean().item())
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-
-    def _excluded_save_params(self) -> list[str]:
-        # What belongs to the run and not to the SB3 algorithm stays out of its zip file.
-        return [*super()._excluded_save_params(), *_OF_THE_RUN]

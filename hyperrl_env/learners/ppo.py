@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -63,10 +63,9 @@ class PPOLearner(InnerLearner, PPO):
     clip_range_vf: FloatSchedule | None
     update_phase: MinibatchPhase
 
-    def start_run(self, total_env_steps: int, gradient_order: int) -> None:
-        """See `InnerLearner.start_run`."""
-        super().start_run(total_env_steps, gradient_order)
-        self._default_clip_range_vf = self.clip_range_vf
+    def settings(self) -> dict[str, Any]:
+        """See `InnerLearner.settings`."""
+        return {**super().settings(), "clip_range_vf": self.clip_range_vf}
 
     def _prepare_rollout(self) -> None:
         # SB3's buffer lays itself out flat inside get(), which also draws a permutation; that draw
@@ -100,12 +99,10 @@ class PPOLearner(InnerLearner, PPO):
             super()._apply(name, value)
             return
         self.clip_range = FloatSchedule(value)
-        if self._default_clip_range_vf is not None:
+        if (default_vf := self._defaults["clip_range_vf"]) is not None:
             default = self.default_values()["clip_range"]
             ratio = value / default if default else 1.0
-            self.clip_range_vf = FloatSchedule(
-                self._default_clip_range_vf(self._current_progress_remaining) * ratio
-            )
+            self.clip_range_vf = FloatSchedule(default_vf(self._current_progress_remaining) * ratio)
 
     def _in_force(self, name: str) -> float:
         if name == "clip_range":

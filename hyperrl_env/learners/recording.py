@@ -62,7 +62,7 @@ class PhaseRecorder(BaseCallback):
         # SB3 adds the bootstrap of a time limit to `rewards` in place after this call: copy now.
         self.learned_rewards.append(self.locals["rewards"].copy())
         self.time_limit_values.append(self._time_limit_values())
-        self.dones.append(self.locals["dones"])
+        self.dones.append(self.locals["dones"].copy())
         for info in self.locals["infos"]:
             if "episode" in info:
                 self.episode_returns.append(float(info["episode"]["r"]))
