@@ -119,9 +119,10 @@ def single_precision_bounds(range_: Range) -> list[float]:
     afterwards, would count as another one than the one recorded, and its result would be lost.
     """
     low, high = np.float32(range_.low), np.float32(range_.high)
-    if low < range_.low:
+    # As Python's floats: NumPy would compare in single precision.
+    if float(low) < range_.low:
         low = np.nextafter(low, np.float32(np.inf))
-    if high > range_.high:
+    if float(high) > range_.high:
         high = np.nextafter(high, np.float32(-np.inf))
     return [float(low), float(high)]
 
