@@ -23,7 +23,7 @@ from hyperrl_lab.search.population import member_config, run_population
 pytestmark = pytest.mark.filterwarnings("ignore:.*`disp` and `iprint` options:DeprecationWarning")
 
 ROOT = Path(__file__).parents[3]
-SECONDS = 300
+SECONDS = 600
 SPACE = {"learning_rate": {"low": 1e-4, "high": 1e-2}, "batch_size": {"low": 8, "high": 64}}
 TOTAL, EVERY = 2_048, 512
 
