@@ -18,9 +18,10 @@ from hyperrl_env.saving.checkpoint import read_checkpoint, write_checkpoint
 from hyperrl_env.saving.files import write_text
 from hyperrl_lab.config import RunConfig, write_config
 from hyperrl_lab.folder import RunFolder
+from hyperrl_lab.phase_log import PhaseLog
 from hyperrl_lab.plots import CURVE_FILE, SCHEDULE_FILE, draw_pictures
 from hyperrl_lab.progress import Progress
-from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE, ActionLog, EpisodeLog
+from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, PHASES_FILE, SUMMARY_FILE, ActionLog, EpisodeLog
 from hyperrl_lab.run import make_env, write_model
 from hyperrl_lab.search.ranges import run_keywords
 
@@ -88,12 +89,15 @@ class Member:
         self._actions = ActionLog(self._inner.search_space, list(self._info["hyperparameters"]))
         self._episodes = EpisodeLog(self._inner.learner.n_envs)
         self._defaults = self._inner.learner.default_values()
+        self._phases = PhaseLog(self._inner.learner)
         self._take_phase(self._info)
+        self._phases.record(self._info, self._info["hyperparameters"], 0.0)
         return self._info
 
     def _record(self, step: agents.Step) -> None:
         info = step.next_info
         self._actions.record(step.info, step.action, self._defaults, step.reward, info)
+        self._phases.record(info, self._defaults, step.reward)
         self.progress.hyper_steps += 1
         self.progress.diverged_steps += info["diverged"]
         self.progress.finished = info["run_finished"]
@@ -121,6 +125,7 @@ class Member:
                 "info": self._info,
                 "actions": self._actions.state_dict(),
                 "episodes": self._episodes.state_dict(),
+                "phases": self._phases.state_dict(),
                 "progress": self.progress.state_dict(),
             },
         )
@@ -138,6 +143,8 @@ class Member:
         self._actions.load_state_dict(state["actions"])
         self._episodes = EpisodeLog(self._inner.learner.n_envs)
         self._episodes.load_state_dict(state["episodes"])
+        self._phases = PhaseLog(self._inner.learner)
+        self._phases.load_state_dict(state["phases"])
         self._defaults = self._inner.learner.default_values()
         self.progress = Progress(self._inner.total_env_steps)
         self.progress.load_state_dict(state["progress"])
@@ -150,11 +157,12 @@ class Member:
         files = RunFolder(folder)
         self._actions.write(files.claim(ACTIONS_FILE))
         self._episodes.write(files.claim(EPISODES_FILE))
+        self._phases.write(files.claim(PHASES_FILE))
         learner = self._inner.learner
         write_model(learner, files)
         diverged = learner.updates_refused == learner.update_step
         status = "interrupted" if not self.finished else "diverged" if diverged else "finished"
-        summary = {"run": self.config.name, "status": status, **self.progress.summary()}
+        summary = {"run": self.config.name, "status": status, **self.progress.summary(), "extra_env_steps": 0}
         write_text(files.claim(SUMMARY_FILE), json.dumps(summary, indent=2) + "\n")
         if pictures:
             for name in (CURVE_FILE, SCHEDULE_FILE):

@@ -20,13 +20,13 @@ from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config, write_config
 from hyperrl_lab.folder import RunFolder, check_unused
 from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.plots import CURVE_FILE, SCHEDULE_FILE
-from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, SUMMARY_FILE
+from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, PHASES_FILE, SUMMARY_FILE
 from hyperrl_lab.run import MODEL_FILE, NORMALIZER_FILE, POLICY_FILE
 
 SEARCH_FILE = "search.json"
 # Of the best run; its summary is rewritten with the cost of all.
 _BEST = (
-    *(ACTIONS_FILE, EPISODES_FILE, MODEL_FILE, NORMALIZER_FILE, POLICY_FILE),
+    *(ACTIONS_FILE, EPISODES_FILE, PHASES_FILE, MODEL_FILE, NORMALIZER_FILE, POLICY_FILE),
     *(CURVE_FILE, SCHEDULE_FILE),
 )
 _SUMMED = ("episodes", "env_steps", "phases", "hyper_steps", "diverged_steps")
@@ -96,11 +96,10 @@ def write_results(
     summaries = [_summary(files.path / run["folder"]) for run in runs]
     env_steps = sum(run["env_steps"] for run in runs)
     summary = {
-        "run": config.name,
-        "status": status,
         "mean_return": None,
         "mean_length": None,
         "score_episodes": 0,
+        "extra_env_steps": 0,
         **(_summary(files.path / top["folder"]) if top else {}),
         **{name: sum(one.get(name, 0) for one in summaries) for name in _SUMMED},
         "env_steps": env_steps,

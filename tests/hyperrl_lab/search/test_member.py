@@ -1,10 +1,11 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hyperrl_env.saving.checkpoint import read_checkpoint
-from hyperrl_lab.results import read_actions, read_episodes
+from hyperrl_lab.results import read_actions, read_episodes, read_phases
 from hyperrl_lab.run import TrainingRun
 from hyperrl_lab.search.member import Member
 from hyperrl_lab.search.trials import trial_config
@@ -39,13 +40,14 @@ def test_a_member_trains_as_a_run_with_these_values(make_member, run_config, tmp
     assert member.finished
     assert bits_of(member._inner.learner) == bits_of(run._inner.finished_learner)
     own = member.write(tmp_path / "member", pictures=False)
+    assert set(own) == set(summary)
     for name in ("mean_return", "episodes", "env_steps", "phases", "hyper_steps", "status"):
         assert own[name] == summary[name]
-    for read in (read_actions, read_episodes):
+    for read in (read_actions, read_episodes, read_phases):
         theirs, ours = read(tmp_path / "run"), read(tmp_path / "member")
-        assert {name: list(column) for name, column in ours.items()} == {
-            name: list(column) for name, column in theirs.items()
-        }
+        assert list(ours) == list(theirs)
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name])
 
 
 def test_it_stops_at_the_end_of_the_phase_in_which_the_steps_are_reached(make_member):
