@@ -83,12 +83,8 @@ def run_trials(
                 training = TrainingRun(
                     run, path, checkpoint_minutes=checkpoint_minutes, resume=begun, warn=warn
                 )
-                pruning = _Pruning(trial, unfinished, prune)
-                summary = training.train(
-                    on_step=pruning.report,
-                    stop=lambda pruning=pruning: stop() or pruning.pruned,  # type: ignore[misc]
-                    pictures=pictures,
-                )
+                pruning = _Pruning(trial, unfinished, prune, stop)
+                summary = training.train(on_step=pruning.report, stop=pruning.stop, pictures=pictures)
                 if summary["status"] == "interrupted" and not pruning.pruned:
                     break
             _tell(study, trial, summary)
@@ -174,8 +170,8 @@ def _suggest(trial: Trial, name: str, range_: Range) -> float:
 class _Pruning:
     """Reports a trial's score to Optuna while it runs, if trials are pruned."""
 
-    def __init__(self, trial: Trial, frozen: FrozenTrial, wanted: bool) -> None:
-        self._trial, self._wanted, self.pruned = trial, wanted, False
+    def __init__(self, trial: Trial, frozen: FrozenTrial, wanted: bool, stop: Callable[[], bool]) -> None:
+        self._trial, self._wanted, self._stop, self.pruned = trial, wanted, stop, False
         self._next = max(frozen.intermediate_values, default=0) + 1
 
     def report(self, progress: Progress) -> None:
@@ -184,6 +180,10 @@ class _Pruning:
         if self._wanted and part >= self._next and progress.mean_return is not None and not progress.finished:
             self._trial.report(progress.mean_return, part)
             self._next, self.pruned = part + 1, self._trial.should_prune()
+
+    def stop(self) -> bool:
+        """Whether the run must stop: the trial is pruned, or the search is interrupted."""
+        return self.pruned or self._stop()
 
 
 def _tell(study: optuna.Study, trial: Trial, summary: Mapping[str, Any]) -> None:
