@@ -43,7 +43,9 @@ class _Recorded:
         self.course: list[dict[str, Any]] = []
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        self._members.append(trial)
+        # A member that starts again after a failure is added again.
+        if trial not in self._members:
+            self._members.append(trial)
         super().on_trial_add(tune_controller, trial)  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> Any:
