@@ -22,6 +22,7 @@ from hyperrl_lab.commands import (
     results,
     resume,
     schedule,
+    search,
     show,
     sweep,
     train,
@@ -31,7 +32,7 @@ from hyperrl_lab.commands import list as listing
 from hyperrl_lab.commands.base import INTERRUPTED, complain
 
 _COMMANDS = (
-    *(train, resume, sweep),
+    *(train, resume, sweep, search),
     *(show, compare, evaluate, watch, schedule),
     *(results, report, reproduce, listing),
 )

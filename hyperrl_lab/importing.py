@@ -48,6 +48,25 @@ def load_module(name: str) -> ModuleType:
         raise ValueError(f"Importing {name!r} failed: {type(error).__name__}: {error}") from error
 
 
+def check_extra(package: str, extra: str, what: str) -> None:
+    """Checks that the package of an extra is installed.
+
+    Args:
+        package: The package's name in Python.
+        extra: The extra's name.
+        what: What needs it, for the message.
+
+    Raises:
+        ValueError: It cannot be imported; the message says how to install it.
+    """
+    try:
+        import_module(package)
+    except ImportError as error:
+        raise ValueError(
+            f"{what} needs {package}, which is an extra: pip install 'hyperrl[{extra}]' ({error})."
+        ) from error
+
+
 def load_agent(name: str) -> agents.Agent:
     """The agent for `agents.make`: a name as it is, an import path as its class or function.
 

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 import agents
 from hyperrl_env import CheckpointError, HyperRLEnv
+from hyperrl_env.learners import InnerLearner
 from hyperrl_env.policy import policy_state
 from hyperrl_env.saving.checkpoint import State, write_checkpoint
 from hyperrl_env.saving.files import whole_file, write_text
@@ -302,19 +303,24 @@ class TrainingRun:
         self.progress.activity = "writing"
         self._files.check(_RESULTS)
         self._write_columns()
-        model = self._inner.learner.model
-        with whole_file(self._files.claim(MODEL_FILE)) as temporary:
-            model.save(temporary)
-        if (normalizer := model.get_vec_normalize_env()) is not None:
-            with whole_file(self._files.claim(NORMALIZER_FILE)) as temporary:
-                normalizer.save(str(temporary))
-        write_checkpoint(self._files.claim(POLICY_FILE), policy_state(self._inner.learner))
+        write_model(self._inner.learner, self._files)
         if (memory := self._memory()) is not None:
             write_entries(memory, self._files.claim(ENTRIES_FILE))
         cost = {"extra_env_steps": self._agent.extra_env_steps}
         summary = {"run": self.config.name, "status": status, **self.progress.summary(), **cost}
         write_text(self._files.claim(SUMMARY_FILE), json.dumps(summary, indent=2) + "\n")
         return summary
+
+
+def write_model(learner: InnerLearner, files: RunFolder) -> None:
+    """Writes the policy and its normaliser to a run's folder, for Stable-Baselines3 and for `evaluate`."""
+    model = learner.model
+    with whole_file(files.claim(MODEL_FILE)) as temporary:
+        model.save(temporary)
+    if (normalizer := model.get_vec_normalize_env()) is not None:
+        with whole_file(files.claim(NORMALIZER_FILE)) as temporary:
+            normalizer.save(str(temporary))
+    write_checkpoint(files.claim(POLICY_FILE), policy_state(learner))
 
 
 def make_env(config: RunConfig) -> gym.Env[Any, Any]:

@@ -72,7 +72,7 @@ def add(subcommands: Any) -> None:
 def _train(arguments: argparse.Namespace, console: Console) -> int:
     def new_run() -> TrainingRun:
         config = _config(arguments)
-        folder = arguments.out or _default_folder(config)
+        folder = arguments.out or default_folder(config)
         return TrainingRun(config, folder, checkpoint_minutes=arguments.checkpoint_minutes)
 
     return drive(new_run, console)
@@ -148,7 +148,8 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
     )
 
 
-def _default_folder(config: RunConfig) -> Path:
+def default_folder(config: RunConfig) -> Path:
+    """The folder of a run that was given none, in the working folder."""
     name = f"{config.id}-{config.agent}-{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     # An id can contain a module and a namespace.
     return Path("runs") / name.replace(":", "-").replace("/", "-")
