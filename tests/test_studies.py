@@ -1,0 +1,17 @@
+"""The studies that are declared in `studies/`: every one can be carried out."""
+
+from pathlib import Path
+
+import pytest
+
+from hyperrl_lab.studies.declaration import read_study
+
+DECLARED = sorted((Path(__file__).parents[1] / "studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", DECLARED, ids=lambda path: path.stem)
+def test_a_declared_study_can_be_carried_out(path):
+    study = read_study(path)
+    runs = study.runs()
+    assert len(runs) == len(study.tasks) * len(study.methods) * len(study.seeds)
+    assert f"hyperrl sweep studies/{path.name} --out" in path.read_text(encoding="utf-8")
