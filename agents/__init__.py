@@ -10,6 +10,7 @@ import gymnasium as gym
 
 from agents.adaptive_kl import AdaptiveKLAgent
 from agents.base import HyperAgent
+from agents.controller import ControllerAgent
 from agents.decay import ConstantAgent, LinearDecayAgent
 from agents.episodic import EpisodicControlAgent, EpisodicMemory
 from agents.fixed import FixedAgent
@@ -48,6 +49,7 @@ AGENTS: Registry[Callable[..., HyperAgent]] = Registry(
         "constant": ConstantAgent,
         "linear_decay": LinearDecayAgent,
         "adaptive_kl": AdaptiveKLAgent,
+        "controller": ControllerAgent,
         "ultho": UlthoAgent,
         "lrrl": LrrlAgent,
         "hypercontroller": HyperControllerAgent,
@@ -111,6 +113,17 @@ def env_kwargs(name: Agent, **kwargs: Any) -> dict[str, Any]:
     return {} if needed is None else dict(needed(**kwargs))
 
 
+def recorded_kwargs(name: Agent, **kwargs: Any) -> dict[str, Any]:
+    """An agent's keywords as a run's configuration keeps them: see `HyperAgent.recorded_kwargs`.
+
+    Args:
+        name: See `make`.
+        **kwargs: The agent's keywords.
+    """
+    recorded = getattr(_factory(name), "recorded_kwargs", None)
+    return kwargs if recorded is None else dict(recorded(**kwargs))
+
+
 def make(name: Agent, env: gym.Env[Any, Any], seed: int = 0, **kwargs: Any) -> HyperAgent:
     """Makes a hyper-agent.
 
@@ -156,6 +169,7 @@ __all__ = [
     "env_kwargs",
     "keywords",
     "make",
+    "recorded_kwargs",
     "register",
     "run",
     "steps",

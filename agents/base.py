@@ -72,6 +72,21 @@ class HyperAgent(ABC):
         """
         return {}
 
+    @classmethod
+    def recorded_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
+        """The agent's keywords as a run's `config.json` keeps them, by default as they are.
+
+        An agent that reads a file has here what repeats the run without it, or notices that it has changed:
+        its content, or a hash of it.
+
+        Args:
+            **kwargs: The agent's keywords.
+
+        Raises:
+            ValueError: Keywords that are impossible.
+        """
+        return kwargs
+
     @abstractmethod
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """Chooses the hyper-action for the next step.

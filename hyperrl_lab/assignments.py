@@ -141,7 +141,7 @@ def configure(
         seed=seed,
         total_env_steps=total_env_steps,
         env_kwargs={**needed, **keywords.env},
-        agent_kwargs=keywords.agent,
+        agent_kwargs=agents.recorded_kwargs(load_agent(agent), **keywords.agent),
         threads=threads,
         log_interval=log_interval,
     )

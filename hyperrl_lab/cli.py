@@ -17,6 +17,7 @@ from hyperrl_env import __version__
 from hyperrl_lab.commands import (
     compare,
     evaluate,
+    evolve,
     report,
     reproduce,
     results,
@@ -32,7 +33,7 @@ from hyperrl_lab.commands import list as listing
 from hyperrl_lab.commands.base import INTERRUPTED, complain
 
 _COMMANDS = (
-    *(train, resume, sweep, search),
+    *(train, resume, sweep, search, evolve),
     *(show, compare, evaluate, watch, schedule),
     *(results, report, reproduce, listing),
 )

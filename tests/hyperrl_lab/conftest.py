@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import agents
+from agents.controller_weights import N_WEIGHTS
 from hyperrl_lab.config import RunConfig
 
 PPO_KWARGS = {"env_id": "CartPole-v1", "learner_kwargs": {"n_steps": 64, "batch_size": 32, "n_epochs": 2}}
@@ -19,6 +20,14 @@ SMALL = {
         name: RunConfig("HyperRL-A2C-Pendulum-v0", name, 3, 400, agents.env_kwargs(name), keywords)
         for name, keywords in (("hoof", {"candidates": 5}), ("tmg", {}), ("lookahead", {"candidates": 2}))
     },
+    "controller": RunConfig(
+        "HyperRL-PPO-v0",
+        "controller",
+        3,
+        512,
+        {**PPO_KWARGS, **agents.env_kwargs("controller")},
+        {"weights": [0.1] * N_WEIGHTS, "shuffled": True},
+    ),
     "phase": RunConfig("HyperRL-PPO-v0", "random", 3, 192, {**PPO_KWARGS, "decision": "phase"}),
     **{
         name: RunConfig("HyperRL-PPO-v0", name, 3, 512, {**PPO_KWARGS, **agents.env_kwargs(name)})
