@@ -248,8 +248,9 @@ def draw_training(generations: Sequence[Generation], above: Sequence[Floats], ti
         axes.plot(numbers, [shares.mean() for shares in above], "-o", color=DARK, label="all members")
         axes.axhline(0.5, color=OWN, linewidth=1, linestyle="--", label="as good as the default")
         axes.set(ylim=(-0.03, 1.03), ylabel="share of the default's\nruns that are beaten")
-        below.plot(numbers, [generation.sigma for generation in generations], color=DARK)
-        below.set(xlabel="generation", ylabel="standard\ndeviation", ylim=(0, None))
+        sigmas = [generation.sigma for generation in generations]
+        below.plot(numbers, sigmas, "-o", color=DARK, markersize=3)
+        below.set(xlabel="generation", ylabel="standard\ndeviation", ylim=(0, 1.1 * max(sigmas)))
         below.xaxis.get_major_locator().set_params(integer=True)
         figure.legend(loc="outside lower center", ncols=3)
         figure.suptitle(title, fontsize=10)
