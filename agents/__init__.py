@@ -102,6 +102,17 @@ def keywords(name: Agent) -> dict[str, Any]:
     return {k: p.default for k, p in parameters.items() if p.kind in by_name and k not in ("env", "seed")}
 
 
+def check_algorithm(name: Agent, algorithm: str) -> None:
+    """Raises ValueError if an agent cannot handle an inner algorithm: see `HyperAgent.check_algorithm`.
+
+    Args:
+        name: See `make`.
+        algorithm: As "PPO".
+    """
+    if (check := getattr(_factory(name), "check_algorithm", None)) is not None:
+        check(algorithm)
+
+
 def env_kwargs(name: Agent, **kwargs: Any) -> dict[str, Any]:
     """Keywords that the environment needs for an agent: see `HyperAgent.env_kwargs`.
 
@@ -166,6 +177,7 @@ __all__ = [
     "EpisodicMemory",
     "HyperAgent",
     "Step",
+    "check_algorithm",
     "env_kwargs",
     "keywords",
     "make",

@@ -59,6 +59,20 @@ class HyperAgent(ABC):
         self.rng = np.random.default_rng(seed)
 
     @classmethod
+    def check_algorithm(cls, algorithm: str) -> None:
+        """Checks that the agent can handle an inner algorithm, by default any.
+
+        It is called before there is an environment, which another algorithm may not be able to offer.
+
+        Args:
+            algorithm: As "PPO".
+
+        Raises:
+            ValueError: It cannot; the message says which it can.
+        """
+        return
+
+    @classmethod
     def env_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
         """Keywords that the environment needs for this agent, by default none.
 

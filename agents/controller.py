@@ -23,6 +23,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.adaptive_kl import FACTOR
 from agents.base import HyperAgent, Observation
 from agents.continuous import limits
 from agents.controller_weights import (
@@ -44,7 +45,7 @@ Floats = NDArray[np.float64]
 # So that weights of about 1 matter for steps, of which a run has some hundred, as they do for levels.
 GAIN = 0.1
 # A value changes from phase to phase by its steps at most as much as in `agents.adaptive_kl`.
-MAX_STEP = math.log(1.5)
+MAX_STEP = math.log(FACTOR)
 _USUAL_KL = 0.01
 # As in the diagnostics.
 _LEAST_DISCOUNTING = 1e-3
@@ -160,8 +161,7 @@ class ControllerAgent(HyperAgent):
         shuffled: bool = False,
     ) -> None:
         super().__init__(env, seed)
-        if (algorithm := self.env.inner_run_config.algorithm) != ALGORITHM:
-            raise ValueError(f"Agent 'controller' can handle {ALGORITHM}, not {algorithm}.")
+        self.check_algorithm(self.env.inner_run_config.algorithm)
         check_handled("controller", self.env, HYPERPARAMETERS)
         check_continuous("controller", self.env)
         check_bool("shuffled", shuffled)
@@ -170,6 +170,12 @@ class ControllerAgent(HyperAgent):
         self._level, self._step = table[:, : len(LEVEL)], table[:, len(LEVEL) :]
         self._shuffled = shuffled
         self._begin()
+
+    @classmethod
+    def check_algorithm(cls, algorithm: str) -> None:
+        """See `HyperAgent.check_algorithm`: PPO's alone."""
+        if algorithm != ALGORITHM:
+            raise ValueError(f"Agent 'controller' can handle {ALGORITHM}, not {algorithm}.")
 
     @classmethod
     def env_kwargs(cls, **kwargs: Any) -> dict[str, Any]:

@@ -133,15 +133,16 @@ def configure(
     Raises:
         ValueError: An unknown id, agent or key, or impossible values.
     """
-    keywords = assigned(pairs, known_keywords(id_, agent))
-    needed = agents.env_kwargs(load_agent(agent), **keywords.agent)
+    keywords, factory = assigned(pairs, known_keywords(id_, agent)), load_agent(agent)
+    agents.check_algorithm(factory, id_kwargs(id_).get("algorithm", "PPO"))
+    needed = agents.env_kwargs(factory, **keywords.agent)
     return RunConfig(
         id=resolve_id(id_),
         agent=agent,
         seed=seed,
         total_env_steps=total_env_steps,
         env_kwargs={**needed, **keywords.env},
-        agent_kwargs=agents.recorded_kwargs(load_agent(agent), **keywords.agent),
+        agent_kwargs=agents.recorded_kwargs(factory, **keywords.agent),
         threads=threads,
         log_interval=log_interval,
     )

@@ -220,5 +220,8 @@ def test_errors_on_the_command_line(tmp_path, capsys):
     arguments = ["train", "HyperRL-PPO-CartPole-v0", "--agent", "controller", "--out", str(tmp_path / "run")]
     assert main([*arguments, "--set", "weights=nowhere.json"]) == 2
     assert "nowhere.json cannot be read" in capsys.readouterr().err
+    arguments[1] = "HyperRL-A2C-CartPole-v0"
+    assert main(arguments) == 2
+    assert "Agent 'controller' can handle PPO, not A2C." in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert "controller" in agents.AGENTS
