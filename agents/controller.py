@@ -38,7 +38,7 @@ from agents.controller_weights import (
 from agents.values import action_of, check_continuous, check_handled, own_values
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_env.checks import check_bool
-from hyperrl_env.diagnostics import log_horizon_ratio, log_ratio
+from hyperrl_env.diagnostics import bounded, log_horizon_ratio, log_ratio
 from hyperrl_env.hyperparameters import definition
 
 Floats = NDArray[np.float64]
@@ -104,8 +104,8 @@ def stepped(offset: float, weights: Floats, features: Floats, low: float, high: 
         >>> round(stepped(0.5, -100 * weights, features, low=-2.0, high=2.0), 4)
         0.0945
     """
-    step = GAIN * float(weights @ features)
-    return min(max(offset + min(max(step, -MAX_STEP), MAX_STEP), low), high)
+    step = bounded(GAIN * float(weights @ features), -MAX_STEP, MAX_STEP)
+    return bounded(offset + step, low, high)
 
 
 def kl_rule(target: float = 0.01, gain: float = 0.5) -> ControllerWeights:
@@ -217,15 +217,17 @@ class ControllerAgent(HyperAgent):
         self.values = {}
         for name, level, step in zip(HYPERPARAMETERS, self._level, self._step, strict=True):
             lever, own, (low, high) = LEVERS[name], start[name], ranges[name]
+            lowest, highest = lever.change(low, own), lever.change(high, own)
             if measured:
                 y = np.array([features[feature] for feature in STEP])
-                lowest, highest = lever.change(low, own), lever.change(high, own)
                 self.offsets[name] = stepped(self.offsets[name], step, y, lowest, highest)
             schedule = lever.change(now[name], own)
             x = np.array([schedule if i == _OWN_SCHEDULE else features[f] for i, f in enumerate(LEVEL)])
             # Values that are the task's own are left out, so that they are so to the bit.
             if moved := float(level @ x) + self.offsets[name]:
-                value = min(max(lever.value(own, schedule + moved), low), high)
+                value = lever.value(own, bounded(schedule + moved, lowest, highest))
+                # Again, since the way there and back rounds.
+                value = bounded(value, low, high)
                 self.values[name] = round(value) if definition(name).integer else value
 
     def _features(self, measured: bool) -> dict[str, float]:

@@ -137,9 +137,9 @@ def test_steps_add_up_and_levels_do_not(made):
     assert s
 
 
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_whatever_the_weights_values_stay_in_their_ranges(sign, made):
-    environment, agent = made([sign * 100.0] * N_WEIGHTS)
+@pytest.mark.parametrize("weight", [-100.0, 100.0, -1e300, 1e300])
+def test_whatever_the_weights_values_stay_in_their_ranges(weight, made):
+    environment, agent = made([weight] * N_WEIGHTS)
     box, space = environment.action_space, environment.search_space
     low, high = space.values(box.low), space.values(box.high)
     for values, _ in phases(environment, agent):
