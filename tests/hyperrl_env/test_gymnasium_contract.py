@@ -431,16 +431,17 @@ def test_every_inner_environment_is_closed(scripted_env):
 def test_the_info_is_complete(make_env, algorithm):
     env = make_env(algorithm)
     always = {"hyperparameters", "env_steps", "phase", "update_step", "run_finished", "diverged"}
-    rewards = {"discounted_return", "episode_return", "value_target"}
+    rewards = {"discounted_return", "episode_return", "value_target", "improvement"}
+    of_phase = rewards | {"phase_stats", "diagnostics"}
     _, info = env.reset(seed=0)
-    assert always | rewards | {"phase_stats"} == set(info)
+    assert always | of_phase == set(info)
     over = False
     while not over:
         _, reward, over, _, info = env.step(env.default_action)
         assert set(info["hyperparameters"]) == set(env.learner.offered)
         if not over:
             assert set(info) == always
-    assert always | rewards | {"phase_stats"} == set(info)
+    assert always | of_phase == set(info)
     assert info["discounted_return"] == reward
     stats = info["phase_stats"]
     promised = {"returns", "lengths", "value_loss", "explained_variance", "grad_norm"}

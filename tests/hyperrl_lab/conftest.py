@@ -88,3 +88,9 @@ def registered():
     yield register
     for id_ in ids:
         del gym.registry[id_]
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    """Tables do not wrap: the processes of a test run can inherit the width of a terminal."""
+    monkeypatch.delenv("COLUMNS", raising=False)
