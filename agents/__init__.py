@@ -20,6 +20,7 @@ from agents.lookahead import LookaheadAgent
 from agents.loop import Step, run, steps
 from agents.lrrl import LrrlAgent
 from agents.random import RandomAgent
+from agents.random_schedule import RandomScheduleAgent
 from agents.replay import ReplayAgent
 from agents.sb3 import make_dqn_agent, make_sb3_agent
 from agents.tmg import MetaGradientAgent
@@ -56,6 +57,7 @@ AGENTS: Registry[Callable[..., HyperAgent]] = Registry(
         "hoof": HOOFAgent,
         "tmg": MetaGradientAgent,
         "lookahead": LookaheadAgent,
+        "random_schedule": RandomScheduleAgent,
     },
     _check,
 )
@@ -102,15 +104,16 @@ def keywords(name: Agent) -> dict[str, Any]:
     return {k: p.default for k, p in parameters.items() if p.kind in by_name and k not in ("env", "seed")}
 
 
-def check_algorithm(name: Agent, algorithm: str) -> None:
+def check_algorithm(name: Agent, algorithm: str, /, **kwargs: Any) -> None:
     """Raises ValueError if an agent cannot handle an inner algorithm: see `HyperAgent.check_algorithm`.
 
     Args:
         name: See `make`.
         algorithm: As "PPO".
+        **kwargs: The agent's keywords.
     """
     if (check := getattr(_factory(name), "check_algorithm", None)) is not None:
-        check(algorithm)
+        check(algorithm, **kwargs)
 
 
 def env_kwargs(name: Agent, **kwargs: Any) -> dict[str, Any]:

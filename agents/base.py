@@ -59,13 +59,14 @@ class HyperAgent(ABC):
         self.rng = np.random.default_rng(seed)
 
     @classmethod
-    def check_algorithm(cls, algorithm: str) -> None:
+    def check_algorithm(cls, algorithm: str, /, **kwargs: Any) -> None:
         """Checks that the agent can handle an inner algorithm, by default any.
 
         It is called before there is an environment, which another algorithm may not be able to offer.
 
         Args:
             algorithm: As "PPO".
+            **kwargs: The agent's keywords.
 
         Raises:
             ValueError: It cannot; the message says which it can.

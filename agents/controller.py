@@ -172,7 +172,7 @@ class ControllerAgent(HyperAgent):
         self._begin()
 
     @classmethod
-    def check_algorithm(cls, algorithm: str) -> None:
+    def check_algorithm(cls, algorithm: str, /, **kwargs: Any) -> None:
         """See `HyperAgent.check_algorithm`: PPO's alone."""
         if algorithm != ALGORITHM:
             raise ValueError(f"Agent 'controller' can handle {ALGORITHM}, not {algorithm}.")

@@ -70,7 +70,7 @@ def bounded(x: float, low: float = -LIMIT, high: float = LIMIT) -> float:
 
 
 # By hyperparameter: what its value in force is to the task's own at the start of the run.
-_CHANGES: Mapping[str, Callable[[float, float], float]] = {
+CHANGES: Mapping[str, Callable[[float, float], float]] = {
     **dict.fromkeys(
         ("learning_rate", "clip_range", "kl_clip", "batch_size", "n_epochs", "n_steps"),
         log_ratio,
@@ -97,9 +97,9 @@ class Diagnostic(NamedTuple):
 
 
 def _change(name: str) -> Diagnostic:
-    if _CHANGES[name] is log_horizon_ratio:
+    if CHANGES[name] is log_horizon_ratio:
         return Diagnostic(f"ln((1 - {name} at the start + 0.001) / (1 - {name} in force + 0.001))")
-    added = " + 0.001" if _CHANGES[name] is log_ratio_from_0 else ""
+    added = " + 0.001" if CHANGES[name] is log_ratio_from_0 else ""
     return Diagnostic(f"ln(({name} in force{added}) / ({name} at the start{added}))")
 
 
@@ -107,7 +107,7 @@ DIAGNOSTICS: Mapping[str, Diagnostic] = {
     "progress": Diagnostic("environment steps / budget", 0.0, 1.0),
     "log_budget": Diagnostic("log10(budget in millions of environment steps)"),
     "position": Diagnostic("fraction of the update phase that is done", 0.0, 1.0),
-    **{f"log_{name}": _change(name) for name in _CHANGES},
+    **{f"log_{name}": _change(name) for name in CHANGES},
     "log_approx_kl": Diagnostic("ln(approx_kl / 0.01), of an approx_kl of at least 1e-6"),
     "clip_fraction": Diagnostic("clip_fraction", 0.0, 1.0),
     "explained_variance": Diagnostic("explained_variance", -1.0, 1.0),
@@ -149,7 +149,7 @@ class Diagnostics:
         self._set(log_budget=math.log10(total_env_steps) - 6)
         # The values in force that were asked for last, and what they are to the start's.
         self._values: Mapping[str, float] = {}
-        self._changes = np.zeros(len(_CHANGES), np.float32)
+        self._changes = np.zeros(len(CHANGES), np.float32)
 
     @property
     def earlier_returns(self) -> Running:
@@ -216,7 +216,7 @@ class Diagnostics:
             self._values = dict(values)
             self._changes[:] = [
                 change(values[name], self._defaults[name]) if name in values else 0.0
-                for name, change in _CHANGES.items()
+                for name, change in CHANGES.items()
             ]
         numbers = self._numbers.copy()
         numbers[_INDEX["position"]] = position

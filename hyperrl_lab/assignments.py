@@ -59,7 +59,7 @@ def known_keywords(id_: str, agent: str) -> dict[str, Known]:
     Raises:
         ValueError: Unknown id or agent, or an import path that names no agent.
     """
-    learner = learner_class(id_kwargs(id_).get("algorithm", "PPO"))
+    learner = learner_class(_algorithm(id_))
     factory = load_agent(agent)
     return {
         "env": Known(_parameters(HyperRLEnv, _NOT_OF_ENV)),
@@ -134,7 +134,7 @@ def configure(
         ValueError: An unknown id, agent or key, or impossible values.
     """
     keywords, factory = assigned(pairs, known_keywords(id_, agent)), load_agent(agent)
-    agents.check_algorithm(factory, id_kwargs(id_).get("algorithm", "PPO"))
+    agents.check_algorithm(factory, _algorithm(id_), **keywords.agent)
     needed = agents.env_kwargs(factory, **keywords.agent)
     return RunConfig(
         id=resolve_id(id_),
@@ -146,6 +146,10 @@ def configure(
         threads=threads,
         log_interval=log_interval,
     )
+
+
+def _algorithm(id_: str) -> str:
+    return str(id_kwargs(id_).get("algorithm", "PPO"))
 
 
 def _parameters(constructor: Callable[..., Any], but: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from hyperrl_lab.commands import (
     compare,
     evaluate,
     evolve,
+    experience,
     report,
     reproduce,
     results,
@@ -35,7 +36,7 @@ from hyperrl_lab.commands.base import INTERRUPTED, complain
 _COMMANDS = (
     *(train, resume, sweep, search, evolve),
     *(show, compare, evaluate, watch, schedule),
-    *(results, report, reproduce, listing),
+    *(results, report, reproduce, experience, listing),
 )
 # In a file or a pipe, tables and results do not wrap at 80 columns.
 _PIPE_WIDTH = 240

@@ -31,7 +31,15 @@ SMALL = {
     "phase": RunConfig("HyperRL-PPO-v0", "random", 3, 192, {**PPO_KWARGS, "decision": "phase"}),
     **{
         name: RunConfig("HyperRL-PPO-v0", name, 3, 512, {**PPO_KWARGS, **agents.env_kwargs(name)})
-        for name in ("ultho", "lrrl", "hypercontroller", "adaptive_kl", "constant", "linear_decay")
+        for name in (
+            "ultho",
+            "lrrl",
+            "hypercontroller",
+            "adaptive_kl",
+            "constant",
+            "linear_decay",
+            "random_schedule",
+        )
     },
 }
 # For the command line: the run "ppo".

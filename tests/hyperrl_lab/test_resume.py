@@ -40,7 +40,10 @@ from hyperrl_lab.results import read_episodes
 from hyperrl_lab.run import TrainingRun
 
 # Agents that keep what their choices have led to.
-METHODS = ("ultho", "lrrl", "hypercontroller", "adaptive_kl", "controller", "hoof", "tmg", "lookahead")
+METHODS = (
+    *("ultho", "lrrl", "hypercontroller", "adaptive_kl", "controller", "random_schedule"),
+    *("hoof", "tmg", "lookahead"),
+)
 # What tells the time, and so differs between any two runs.
 CLOCKS = {"time/fps", "time/time_elapsed"}
 
