@@ -19,6 +19,7 @@ from agents.hypercontroller import HyperControllerAgent
 from agents.lookahead import LookaheadAgent
 from agents.loop import Step, run, steps
 from agents.lrrl import LrrlAgent
+from agents.prior import PriorAgent
 from agents.random import RandomAgent
 from agents.random_schedule import RandomScheduleAgent
 from agents.replay import ReplayAgent
@@ -58,6 +59,7 @@ AGENTS: Registry[Callable[..., HyperAgent]] = Registry(
         "tmg": MetaGradientAgent,
         "lookahead": LookaheadAgent,
         "random_schedule": RandomScheduleAgent,
+        "prior": PriorAgent,
     },
     _check,
 )

@@ -30,9 +30,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import HyperAgent, Observation
-from agents.episodic.embedding import EmbeddingName, VAEEmbedding, make_embedding
+from agents.episodic.carried import bin_changes, remember
+from agents.episodic.embedding import EmbeddingName, NoEmbedding, VAEEmbedding, make_embedding
 from agents.episodic.episode import EpisodeBuffer
 from agents.episodic.memory import EpisodicMemory
+from agents.experience import Experience, load_experience, pinned
+from agents.values import own_values
+from hyperrl_env import DIAGNOSTICS
 from hyperrl_env.checks import check_at_least, check_fraction, check_positive
 
 # (capacity N_mem, write interval) by the family of the task, from the paper's released code.
@@ -77,7 +81,8 @@ class EpisodicControlAgent(HyperAgent):
         kernel_delta: delta > 0 of the similarity 1 / (squared distance + delta).
         embedding: phi. "vae": a variational autoencoder that learns online. "paper": the same, a quarter
             as wide as the hyper-state is long, trained with C. "random": a fixed random projection. "none":
-            the observation itself is the key; meant for `observation="diagnostics"`.
+            the observation itself is the key; meant for `observation="diagnostics"`. Default: "vae", or
+            "none" with `experience`.
         key_dim: Length of a key. Default: 32; for "none" that of the observation.
         epsilon_start: Exploration rate at the start of the run.
         epsilon_end: Exploration rate from `epsilon_fraction` of the budget on.
@@ -91,6 +96,10 @@ class EpisodicControlAgent(HyperAgent):
         vae_batch_size: Hyper-states per training step.
         vae_learning_rate: Adam's.
         vae_buffer_size: Number of the latest hyper-states that are kept to train on.
+        experience: A file of earlier runs, as `hyperrl experience build` writes it, whose memory is carried
+            into this run (`agents.episodic.carried`). The run itself is not written to it: its outcome is not
+            known before it ends, and is added by building the file anew. Needs `observation="diagnostics"`.
+        experience_sha256: The SHA-256 that the file must have; the command line and studies fill it in.
 
     Attributes:
         memory: M, the `EpisodicMemory`.
@@ -112,7 +121,7 @@ class EpisodicControlAgent(HyperAgent):
         beta: float = 0.5,
         rule: Literal["average", "max"] = "average",
         kernel_delta: float = 1e-3,
-        embedding: EmbeddingName = "vae",
+        embedding: EmbeddingName | None = None,
         key_dim: int | None = None,
         epsilon_start: float = 1.0,
         epsilon_end: float = 0.01,
@@ -123,6 +132,8 @@ class EpisodicControlAgent(HyperAgent):
         vae_batch_size: int = 8,
         vae_learning_rate: float = 1e-3,
         vae_buffer_size: int = 32,
+        experience: str | None = None,
+        experience_sha256: str | None = None,
     ) -> None:
         super().__init__(env, seed)
         family_settings = _FAMILY_SETTINGS.get(self.env.family, _FAMILY_SETTINGS["mujoco"])
@@ -141,8 +152,9 @@ class EpisodicControlAgent(HyperAgent):
             raise ValueError(
                 f"vae_batch_size must be at most vae_buffer_size, not {vae_batch_size} of {vae_buffer_size}."
             )
+        self._carried = experience is not None
         self.embedding = make_embedding(
-            embedding,
+            embedding or ("none" if self._carried else "vae"),
             self.env,
             key_dim,
             seed=seed,
@@ -165,9 +177,29 @@ class EpisodicControlAgent(HyperAgent):
         self.epsilon = self._epsilon[0]
         self._write_interval = write_interval
         self._vae_probability = vae_probability
+        if experience is not None:
+            self._remember(load_experience(experience, experience_sha256))
         self._next_obs: Observation = np.empty(0, np.float32)
         self._begin_episode()
         self._warn_of_random_search()
+
+    @classmethod
+    def env_kwargs(cls, *, experience: str | None = None, **kwargs: Any) -> dict[str, Any]:
+        """See `HyperAgent.env_kwargs`: with experience what its keys, actions and hyper-returns are."""
+        if experience is None:
+            return {}
+        return {"observation": "diagnostics", "decision": "phase", "learning_episode_phases": None}
+
+    @classmethod
+    def recorded_kwargs(cls, *, experience: str | None = None, **kwargs: Any) -> dict[str, Any]:
+        """See `HyperAgent.recorded_kwargs`: with the hash of the experience."""
+        return kwargs if experience is None else pinned(experience, kwargs)
+
+    @classmethod
+    def check_algorithm(cls, algorithm: str, /, *, experience: str | None = None, **kwargs: Any) -> None:
+        """See `HyperAgent.check_algorithm`: that of the experience, if there is one."""
+        if experience is not None:
+            load_experience(experience).check_algorithm(algorithm)
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """See `HyperAgent.act`. Epsilon-greedy over the actions that the memory knows (line 5)."""
@@ -200,7 +232,7 @@ class EpisodicControlAgent(HyperAgent):
             self._episode_buffer.keep(self._state, self.search_space.joint_index(action))
         self._episode_buffer.rewards.append(reward)
         self._next_obs = next_obs.copy()
-        if terminated:
+        if terminated and not self._carried:
             self._update_memory()
         if terminated or truncated:
             # A truncated episode has no return, so nothing of it is written.
@@ -233,7 +265,20 @@ class EpisodicControlAgent(HyperAgent):
         for key, action, hyper_return in zip(keys, kept.actions, returns, strict=True):
             self.memory.write(key, action, hyper_return)
 
+    def _remember(self, experience: Experience) -> None:
+        """Carries the memory of earlier runs into this one."""
+        if self.memory.key_dim != len(DIAGNOSTICS) or not isinstance(self.embedding, NoEmbedding):
+            raise ValueError(
+                "A carried memory has the diagnostics as keys: make the environment with "
+                'observation="diagnostics", and leave out embedding, or give "none".'
+            )
+        experience.check_algorithm(self.env.inner_run_config.algorithm)
+        bins = bin_changes(self.search_space, own_values(self.env))
+        remember(self.memory, experience, bins, self._write_interval)
+
     def _warn_of_random_search(self) -> None:
+        if self._carried:
+            return
         phases, phases_per_run = self.env.learning_episode_phases, self.env.phases_per_run
         if phases is None or phases >= phases_per_run > 1:
             warnings.warn(

@@ -1,0 +1,116 @@
+"""A memory that is carried from run to run: Eq. 4 fed with the runs of an experience.
+
+The learning episode is the whole run, and a step of it an update phase. The key is the diagnostics before the
+phase, the action what was in force in it, and the hyper-return, of every step of a run alike, the run's
+outcome, standardised among the runs with the same task, settings and budget. So tuples of different tasks
+can stand in one memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.episodic.memory import EpisodicMemory
+from agents.experience import Experience, PastRun
+from hyperrl_env.diagnostics import CHANGES
+from hyperrl_env.search_space import BoundSearchSpace
+
+# Whole numbers are rounded, on each task from another value of its own.
+_OUTSIDE = 0.05
+BinChanges = Mapping[str, Sequence[float]]
+
+
+def bin_changes(space: BoundSearchSpace, own: Mapping[str, float]) -> dict[str, list[float]]:
+    """What every bin of a search space is against the task's own value, on the scale of `CHANGES`.
+
+    Args:
+        space: The hyperparameters and their bins.
+        own: The task's own value of each at the start of a run.
+
+    Raises:
+        ValueError: A hyperparameter whose values have no such scale.
+    """
+    if foreign := [name for name in space.names if name not in CHANGES]:
+        raise ValueError(
+            f"A memory of {', '.join(foreign)} cannot be carried from task to task. It can be of "
+            f"{', '.join(CHANGES)}."
+        )
+    return {
+        h.name: [
+            CHANGES[h.name](bin_ * own[h.name] if h.relative else bin_, own[h.name])
+            for bin_ in space.bins[h.name]
+        ]
+        for h in space.hyperparameters
+    }
+
+
+def joint_actions(run: PastRun, bins: BinChanges) -> NDArray[np.int64]:
+    """The joint choice of the nearest bins in every update phase of a run.
+
+    Args:
+        run: The run.
+        bins: The result of `bin_changes`.
+
+    Returns:
+        (phases,); -1 where the task's own value of a hyperparameter was 0, so that its choice had no effect.
+
+    Raises:
+        ValueError: The run changed another hyperparameter, left the bins' range, or did not hold its actions
+            for whole phases.
+    """
+    if foreign := [name for name in run.changed if name not in bins]:
+        raise ValueError(
+            f"The experience is of another search space: a run of {run.agent} on {run.inner_env} changed "
+            f"{', '.join(foreign)}, and this one offers {', '.join(bins)}."
+        )
+    if run.changed and run.decision != "phase":
+        raise ValueError(
+            f"The experience has a run of {run.agent} on {run.inner_env} that chose anew within update "
+            f"phases (decision={run.decision!r}): a carried memory needs runs with decision='phase'."
+        )
+    chosen, known = [], np.ones(len(run.env_steps) - 1, bool)
+    for name, offered in bins.items():
+        changes = run.changes.get(name, np.full(len(run.env_steps), np.nan))[1:]
+        defined = np.isfinite(changes)
+        known &= defined
+        changes = np.where(defined, changes, 0.0)
+        if changes.min() < min(offered) - _OUTSIDE or changes.max() > max(offered) + _OUTSIDE:
+            raise ValueError(
+                f"The experience is of another search space: a run of {run.agent} on {run.inner_env} had "
+                f"{name} outside the range offered here. Offer as wide a range, or build the experience "
+                "without that run."
+            )
+        chosen.append(np.abs(changes[:, None] - np.asarray(offered)).argmin(axis=1))
+    joint = np.ravel_multi_index(chosen, [len(offered) for offered in bins.values()])
+    return np.where(known, joint, -1)
+
+
+def remember(memory: EpisodicMemory, experience: Experience, bins: BinChanges, write_interval: int) -> None:
+    """Writes the runs of an experience to a memory (Eq. 4), one after the other.
+
+    Args:
+        memory: With the diagnostics as keys, and the joint choices of the bins as actions.
+        experience: The runs.
+        bins: The result of `bin_changes`.
+        write_interval: Of a run the first phase, every `write_interval`-th after it and the last are written.
+
+    Raises:
+        ValueError: See `joint_actions`; or no two runs have a task, settings and a budget in common.
+    """
+    outcomes = experience.standardised()
+    if all(outcome is None for outcome in outcomes):
+        raise ValueError(
+            "The experience teaches nothing: no two of its runs, with different scores, have the task, its "
+            "settings and the budget in common."
+        )
+    for run, outcome in zip(experience.runs, outcomes, strict=True):
+        actions = joint_actions(run, bins)
+        if outcome is None:
+            continue
+        for phase, action in enumerate(actions):
+            written = phase % write_interval == 0 or phase == len(actions) - 1
+            if written and action >= 0:
+                memory.write(run.diagnostics[phase], int(action), outcome)

@@ -1,0 +1,326 @@
+"""What earlier runs teach about schedules: a model of a run's outcome, and the schedule that it likes best.
+
+The model is a Gaussian process (Rasmussen and Williams, 2006, Alg. 2.1) of scikit-learn over whole runs. Its
+input x is a run's schedule, a line per hyperparameter (`agents.lines`), and the context c: budget, whether
+the task normalises, and whether it lets the learning rate fall. Its output is the run's outcome, standardised
+among the runs with the same task, settings and budget. What a schedule is worth at a context is told from
+the *difference* to the task's own training, the line 0,
+
+    d(x) = f(x, c) - f(0, c),   mean m(x),   standard deviation s(x),
+
+which is 0 for certain at x = 0. Played is the x with the largest m(x) - caution * s(x). Where nothing is
+known s is large, and this is largest at 0: then the task's own values are played.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from threadpoolctl import threadpool_limits
+
+from agents.experience import Experience, load_experience, pinned
+from agents.lines import RANGES, Floats, LineAgent, drawn, env_kwargs, fitting
+from hyperrl_env import HyperRLEnv
+from hyperrl_env.checks import check_bool, is_number
+
+# Lines that are compared, and rounds in which the best are varied, less and less.
+_CANDIDATES, _ROUNDS, _VARIATIONS = 1024, 12, 128
+# Lines that are compared if one is to be drawn.
+_DRAWN = 512
+# A context that differs by one unit is as far away as a change by half of a hyperparameter's range.
+_BUDGETS_PER_UNIT = 3.0
+
+
+def _one_thread() -> Any:
+    """Sums over several threads round differently; on such small matrices threads mostly wait, too."""
+    return threadpool_limits(1, user_api="blas")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the outcome of a schedule depends on, beside the schedule.
+
+    Attributes:
+        budget: Environment steps.
+        normalize: Whether observations and rewards are normalised.
+        decays: Whether the task lets the learning rate fall.
+    """
+
+    budget: int
+    normalize: bool
+    decays: bool
+
+    @classmethod
+    def of(cls, env: HyperRLEnv) -> Context:
+        """That of an environment's present run."""
+        model = env.learner.model
+        normalize = model.get_vec_normalize_env() is not None
+        return cls(env.total_env_steps, normalize, callable(model.learning_rate))
+
+    def features(self) -> list[float]:
+        """The context as numbers: a factor of 3 in the budget is one unit, as is another setting."""
+        return [math.log(self.budget, _BUDGETS_PER_UNIT), float(self.normalize), float(self.decays)]
+
+
+def line_features(names: Sequence[str], lines: Floats) -> Floats:
+    """Lines as numbers whose distance is that of the schedules.
+
+    The squared distance of two lines, integrated over the progress, is that of their levels and 1/12 of
+    that of their slopes. The unit is half of the hyperparameter's range.
+
+    Args:
+        names: The hyperparameters.
+        lines: (n, hyperparameters, 2).
+
+    Returns:
+        (n, 2 * hyperparameters): all levels, then all slopes.
+
+    Example:
+        >>> line_features(["gae_lambda"], np.array([[[1.5, 3.0]]])).round(3).tolist()
+        [[1.0, 0.577]]
+    """
+    units = np.array([(RANGES[name].high - RANGES[name].low) / 2 for name in names])
+    return np.concatenate([lines[..., 0] / units, lines[..., 1] / units / math.sqrt(12.0)], axis=-1)
+
+
+def expected_improvement(mean: Floats, spread: Floats, best: float) -> Floats:
+    """E[max(d - best, 0)] of normal d (Jones, Schonlau and Welch 1998, Eq. 15), elementwise.
+
+    Example:
+        >>> expected_improvement(np.array([0.0, 2.0]), np.array([1.0, 0.0]), best=0.5).round(4).tolist()
+        [0.1978, 1.5]
+    """
+    gain = mean - best
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = gain / spread
+    cumulative = np.array([0.5 * (1.0 + math.erf(x / math.sqrt(2.0))) for x in np.nan_to_num(z)])
+    density = np.exp(-0.5 * np.nan_to_num(z, posinf=0.0, neginf=0.0) ** 2) / math.sqrt(2.0 * math.pi)
+    return np.where(spread > 0, gain * cumulative + spread * density, np.maximum(gain, 0.0))
+
+
+class OutcomeModel:
+    """A Gaussian process of a run's standardised outcome over its schedule and context.
+
+    Args:
+        names: The hyperparameters whose lines make a schedule.
+        lines: Of every run, (runs, hyperparameters, 2).
+        contexts: Of every run.
+        outcomes: Of every run, (runs,).
+
+    Attributes:
+        names: The hyperparameters.
+        lines: Of every run.
+    """
+
+    def __init__(
+        self, names: Sequence[str], lines: Floats, contexts: Sequence[Context], outcomes: Floats
+    ) -> None:
+        self.names, self.lines = tuple(names), lines
+        context = np.array([context.features() for context in contexts])
+        kernel = ConstantKernel(1.0, (0.05, 5.0)) * RBF(1.0, (0.4, 2.5)) + WhiteKernel(0.5, (0.02, 2.0))
+        # Its parameters may reach their bounds, which are part of the model.
+        self._process = GaussianProcessRegressor(kernel)
+        with _one_thread(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._process.fit(np.concatenate([line_features(names, lines), context], axis=1), outcomes)
+
+    def differences(self, lines: Floats, context: Context) -> tuple[Floats, Floats]:
+        """What lines are worth against the task's own values.
+
+        Args:
+            lines: (n, hyperparameters, 2).
+            context: Where they are played.
+
+        Returns:
+            m and s of the difference d, (n,) each.
+        """
+        process = self._process
+        signal = process.kernel_.k1
+        own, points = (self._points(x, context) for x in (np.zeros_like(lines[:1]), lines))
+        between = signal(points, process.X_train_) - signal(own, process.X_train_)
+        with _one_thread():
+            explained = np.linalg.solve(process.L_, between.T)
+        prior = 2.0 * (signal.diag(own) - signal(points, own)[:, 0])
+        variance = np.maximum(prior - (explained**2).sum(axis=0), 0.0)
+        return between @ process.alpha_, np.sqrt(variance)
+
+    def _points(self, lines: Floats, context: Context) -> Floats:
+        features = line_features(self.names, lines)
+        return np.concatenate([features, np.tile(context.features(), (len(lines), 1))], axis=1)
+
+
+def best_lines(model: OutcomeModel, context: Context, *, caution: float = 1.0, slopes: bool = True) -> Floats:
+    """The lines with the largest m - caution * s, found by trying many and varying the best.
+
+    Args:
+        model: Of the outcome.
+        context: Where they are played.
+        caution: How many standard deviations count against what is not known.
+        slopes: Whether lines may have slopes; False: the same change over the whole run.
+
+    Returns:
+        (hyperparameters, 2); all 0, the task's own values, if nothing is larger than 0 there.
+    """
+    # The same model and context have the same answer.
+    rng = np.random.default_rng(0)
+    names = model.names
+    allowed = np.array([1.0, float(slopes)])
+    reach = np.array([[RANGES[name].high - RANGES[name].low] for name in names])
+    own = np.zeros((1, len(names), 2))
+    tried = [own, fitting(names, model.lines), drawn(names, _CANDIDATES, rng)]
+    best = _best(model, context, caution, np.concatenate(tried) * allowed)
+    for number in range(_ROUNDS):
+        steps = rng.normal(size=(_VARIATIONS, len(names), 2)) * reach * 0.25 * 0.7**number
+        varied = fitting(names, best + steps) * allowed
+        best = _best(model, context, caution, np.concatenate([own, best[None], varied]))
+    return best
+
+
+def _best(model: OutcomeModel, context: Context, caution: float, lines: Floats) -> Floats:
+    mean, spread = model.differences(lines, context)
+    best: Floats = lines[np.argmax(mean - caution * spread)]
+    return best
+
+
+def promising_lines(
+    model: OutcomeModel, context: Context, rng: np.random.Generator, *, slopes: bool = True
+) -> Floats:
+    """Of random lines those with the largest expected improvement over the best of the runs so far.
+
+    Args:
+        model: Of the outcome.
+        context: Where they are played.
+        rng: Draws the lines.
+        slopes: See `best_lines`.
+
+    Returns:
+        (hyperparameters, 2).
+    """
+    best = max(0.0, float(model.differences(fitting(model.names, model.lines), context)[0].max()))
+    lines = drawn(model.names, _DRAWN, rng) * np.array([1.0, float(slopes)])
+    chosen: Floats = lines[np.argmax(expected_improvement(*model.differences(lines, context), best))]
+    return chosen
+
+
+def played(experience: Experience) -> list[str]:
+    """The hyperparameters that the runs of an experience have changed, in the order of `RANGES`.
+
+    Raises:
+        ValueError: None, or one that no line can be drawn in.
+    """
+    changed = {name for run in experience.runs for name in run.changed}
+    if foreign := sorted(changed - set(RANGES)):
+        raise ValueError(
+            f"The experience has runs that changed {', '.join(foreign)}, and agent 'prior' can handle "
+            f"{', '.join(RANGES)}: build it without them."
+        )
+    if not changed:
+        raise ValueError(
+            "The experience teaches nothing: none of its runs changed a hyperparameter. Add runs of agent "
+            "'random_schedule'."
+        )
+    return [name for name in RANGES if name in changed]
+
+
+@functools.lru_cache(maxsize=4)
+def model_of(experience: Experience) -> OutcomeModel:
+    """The model of the outcomes of an experience; kept for the process's further agents.
+
+    Raises:
+        ValueError: See `played`; or no two runs have a task, settings and a budget in common.
+    """
+    names = played(experience)
+    outcomes = experience.standardised()
+    known = [(run, z) for run, z in zip(experience.runs, outcomes, strict=True) if z is not None]
+    if not known:
+        raise ValueError(
+            "The experience teaches nothing: no two of its runs, with different scores, have the task, its "
+            "settings and the budget in common."
+        )
+    return OutcomeModel(
+        names,
+        np.array([[run.line(name) for name in names] for run, _ in known]),
+        [Context(run.budget, run.normalize, run.decays) for run, _ in known],
+        np.array([z for _, z in known]),
+    )
+
+
+class PriorAgent(LineAgent):
+    """Plays the schedule that, by the experience of earlier runs, ends best with this budget.
+
+    Where the experience says too little, on another budget for instance, it plays the task's own values. What
+    the run shows meanwhile changes nothing: add it to the experience, and the next run knows it.
+
+    Args:
+        env: See `LineAgent`.
+        seed: See `LineAgent`; nothing is drawn unless `sample` is true.
+        experience: The file of the experience, as `hyperrl experience build` writes it; "PPO": the one that
+            ships with the package.
+        experience_sha256: The SHA-256 that the file must have; the command line and studies fill it in.
+        sample: Whether to play what improves on earlier runs most in expectation, of schedules that the
+            seed draws, so that the run teaches something.
+        slopes: Whether values change over the run, relative to the task's own.
+        caution: How many standard deviations count against what is not known.
+
+    Attributes:
+        model: The `OutcomeModel`.
+
+    Raises:
+        ValueError: The experience is missing, damaged, of another version or algorithm, or teaches nothing;
+            or the search space is another.
+    """
+
+    name = "prior"
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        seed: int = 0,
+        *,
+        experience: str = "PPO",
+        experience_sha256: str | None = None,
+        sample: bool = False,
+        slopes: bool = True,
+        caution: float = 1.0,
+    ) -> None:
+        check_bool("sample", sample)
+        check_bool("slopes", slopes)
+        if not is_number(caution) or not 0 <= caution < math.inf:
+            raise ValueError(f"caution must be a finite number of at least 0, not {caution!r}.")
+        learned = load_experience(experience, experience_sha256)
+        super().__init__(env, seed, played(learned))
+        learned.check_algorithm(self.env.inner_run_config.algorithm)
+        self.model = model_of(learned)
+        self._sample, self._slopes, self._caution = sample, slopes, caution
+
+    @classmethod
+    def env_kwargs(cls, *, experience: str = "PPO", **kwargs: Any) -> dict[str, Any]:
+        """See `HyperAgent.env_kwargs`: the ranges of what earlier runs changed, and decisions per phase."""
+        return env_kwargs(played(load_experience(experience)))
+
+    @classmethod
+    def recorded_kwargs(cls, *, experience: str = "PPO", **kwargs: Any) -> dict[str, Any]:
+        """See `HyperAgent.recorded_kwargs`: with the hash of the experience."""
+        return pinned(experience, kwargs)
+
+    @classmethod
+    def check_algorithm(cls, algorithm: str, /, *, experience: str = "PPO", **kwargs: Any) -> None:
+        """See `HyperAgent.check_algorithm`: that of the experience."""
+        load_experience(experience).check_algorithm(algorithm)
+
+    def choose(self) -> Floats:
+        """See `LineAgent.choose`."""
+        context = Context.of(self.env)
+        if self._sample:
+            return promising_lines(self.model, context, self.rng, slopes=self._slopes)
+        return best_lines(self.model, context, caution=self._caution, slopes=self._slopes)

@@ -1,0 +1,276 @@
+"""The prior finds the best schedule where it is known, and plays the task's own values where nothing is."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+
+import agents
+from agents.experience import Experience, PastRun, sha256_of, write_experience
+from agents.lines import HYPERPARAMETERS, RANGES, drawn, fitting
+from agents.prior import Context, OutcomeModel, best_lines, expected_improvement, model_of, promising_lines
+from hyperrl_env import DIAGNOSTICS
+from hyperrl_lab import learn
+
+SMALL, LARGE, FAR = 100_000, 1_000_000, 1_000_000_000
+NAMES = ("learning_rate", "n_epochs")
+# The best level of the learning rate depends on the budget; that of the epochs, and the slopes, do not.
+BEST = {
+    SMALL: np.array([[1.0, -1.8], [-0.6, 0.3]]),
+    LARGE: np.array([[-1.0, -1.8], [-0.6, 0.3]]),
+}
+
+
+def worth(lines, budget):
+    """A paraboloid around the best lines of a budget: what a run is worth, but for noise."""
+    units = np.array([RANGES[name].high - RANGES[name].low for name in NAMES])[:, None] / 2
+    away = ((lines - BEST[budget]) / units) ** 2 * np.array([1.0, 1 / 4])
+    return -3.0 * away.sum(axis=(-1, -2))
+
+
+def known_model(n=60, noise=0.1, seed=0):
+    rng = np.random.default_rng(seed)
+    lines, contexts, outcomes = [], [], []
+    for budget in (SMALL, LARGE):
+        some = drawn(NAMES, n, rng)
+        z = worth(some, budget)
+        lines.append(some)
+        contexts += [Context(budget, True, True)] * n
+        outcomes.append((z - z.mean()) / z.std() + noise * rng.normal(size=n))
+    return OutcomeModel(NAMES, np.concatenate(lines), contexts, np.concatenate(outcomes))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return known_model()
+
+
+@pytest.mark.parametrize("budget", [SMALL, LARGE])
+def test_it_finds_the_known_optimum_of_each_budget(model, budget):
+    found = best_lines(model, Context(budget, True, True))
+    random = worth(drawn(NAMES, 1000, np.random.default_rng(1)), budget)
+    assert worth(found, budget) > np.quantile(random, 0.99)
+    assert found[:, 0] == pytest.approx(BEST[budget][:, 0], abs=0.45)
+    assert worth(found, budget) > worth(best_lines(model, Context(budget, True, True), slopes=False), budget)
+
+
+def test_the_optimum_of_one_budget_is_none_of_the_other(model):
+    small, large = (best_lines(model, Context(budget, True, True)) for budget in (SMALL, LARGE))
+    assert small[0, 0] > 0.5
+    assert large[0, 0] < -0.5
+
+
+def test_far_from_all_experience_it_plays_the_tasks_own_values(model):
+    assert not best_lines(model, Context(FAR, True, True)).any()
+    assert best_lines(model, Context(FAR, True, True), caution=0.0).any()
+
+
+def test_without_slopes_there_are_none(model):
+    found = best_lines(model, Context(SMALL, True, True), slopes=False)
+    assert not found[:, 1].any()
+    assert found[:, 0] == pytest.approx(BEST[SMALL][:, 0], abs=0.45)
+
+
+def test_what_runs_do_not_agree_on_is_not_played():
+    rng = np.random.default_rng(0)
+    lines, contexts = drawn(NAMES, 40, rng), [Context(SMALL, True, True)] * 40
+    noise = OutcomeModel(NAMES, lines, contexts, rng.normal(size=40))
+    assert not best_lines(noise, contexts[0], caution=2.0).any()
+
+
+def test_differences_are_those_of_a_gaussian_process_written_out(model):
+    """By the formula of the posterior, on all points at once: k** - k* (K + noise)^-1 k*^T."""
+    context = Context(300_000, True, True)
+    lines = drawn(NAMES, 5, np.random.default_rng(3))
+    process = model._process
+    signal, noise = process.kernel_.k1, process.kernel_.k2.noise_level
+    points = model._points(np.concatenate([np.zeros((1, 2, 2)), lines]), context)
+    cross = signal(points, process.X_train_)
+    inverse = np.linalg.inv(signal(process.X_train_) + noise * np.eye(len(process.X_train_)))
+    mean = cross @ inverse @ process.y_train_
+    covariance = signal(points) - cross @ inverse @ cross.T
+    expected = [math.sqrt(covariance[0, 0] + covariance[i, i] - 2 * covariance[0, i]) for i in range(1, 6)]
+    found_mean, found_spread = model.differences(lines, context)
+    assert found_mean == pytest.approx(mean[1:] - mean[0], abs=1e-6)
+    assert found_spread == pytest.approx(expected, abs=1e-5)
+    assert model.differences(np.zeros((1, 2, 2)), context) == (0.0, 0.0)
+
+
+def test_expected_improvement_is_the_mean_of_draws():
+    draws = np.random.default_rng(0).normal(0.3, 0.8, 400_000)
+    expected = np.maximum(draws - 0.5, 0).mean()
+    found = expected_improvement(np.array([0.3]), np.array([0.8]), 0.5)
+    assert found == pytest.approx(expected, abs=2e-3)
+    certain = expected_improvement(np.array([1.0, 0.0]), np.zeros(2), 0.5)
+    assert certain.tolist() == [0.5, 0.0]
+
+
+def test_runs_that_are_drawn_teach_it_where_the_optimum_is():
+    """From six runs on, each drawn by its expected improvement: the loop that `sample` is for."""
+    rng = np.random.default_rng(5)
+    context = Context(SMALL, True, True)
+    lines = drawn(NAMES, 6, rng)
+    for _ in range(10):
+        z = worth(lines, SMALL)
+        taught = OutcomeModel(NAMES, lines, [context] * len(lines), (z - z.mean()) / z.std())
+        lines = np.concatenate([lines, promising_lines(taught, context, rng)[None]])
+    assert worth(lines[6:], SMALL).max() > worth(lines[:6], SMALL).max()
+    random = worth(drawn(NAMES, 1000, np.random.default_rng(1)), SMALL)
+    assert worth(lines, SMALL).max() > np.quantile(random, 0.97)
+
+
+def past_run(number, line, score, budget=320, **changes):
+    progress = np.arange(1, 6) / 5
+    return PastRun(
+        run=str(number),
+        inner_env="Pendulum-v1",
+        start='{"settings": "paper"}',
+        normalize=True,
+        decays=True,
+        agent="random_schedule",
+        seed=number,
+        budget=budget,
+        decision="phase",
+        score=score,
+        area=score,
+        evaluation=None,
+        env_steps=np.array([64, 128, 192, 256, 320, 320]),
+        diagnostics=np.zeros((6, len(DIAGNOSTICS)), np.float32),
+        changes={
+            name: np.concatenate([[0], level + slope * (progress - 0.5)]).astype(np.float32)
+            for name, (level, slope) in {**dict(zip(HYPERPARAMETERS, line, strict=True)), **changes}.items()
+        },
+    )
+
+
+def runs(n=40, **changes):
+    rng = np.random.default_rng(0)
+    lines = drawn(HYPERPARAMETERS, n, rng)
+    # Few epochs are better, whatever else.
+    return [past_run(i, line, -line[4, 0], **changes) for i, line in enumerate(lines)]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "experience.parquet"
+    write_experience(Experience("PPO", runs()), path)
+    return str(path)
+
+
+def make(make_env, file, total_env_steps=320, **kwargs):
+    learner = {"n_steps": 64, "batch_size": 16}
+    env = make_env(
+        "HyperRL-PPO-Pendulum-v0",
+        total_env_steps=total_env_steps,
+        learner_kwargs=learner,
+        **agents.env_kwargs("prior", experience=file),
+    )
+    return agents.make("prior", env, experience=file, **kwargs)
+
+
+def test_the_agent_plays_what_the_model_likes(make_env, file):
+    agent = make(make_env, file)
+    epochs = []
+    agents.run(
+        agent.env, agent, seed=0, callback=lambda s: epochs.append(s.next_info["hyperparameters"]["n_epochs"])
+    )
+    assert len(epochs) == 5
+    assert max(epochs) <= 5  # of 10
+    assert np.array_equal(agent.lines, best_lines(agent.model, Context(320, True, True)))
+    assert make(make_env, file, seed=7).model is agent.model  # fitted once
+
+
+def test_it_knows_its_context(make_env, file):
+    agent = make(make_env, file)
+    agent.env.reset(seed=0)
+    assert Context.of(agent.env) == Context(320, True, True)
+    other = make_env("PPO", **agents.env_kwargs("prior", experience=file))
+    other.reset(seed=0)
+    assert Context.of(other) == Context(48, False, False)
+
+
+def test_far_from_its_experience_the_agent_trains_as_the_task_does(make_env, file):
+    """To the bit: the actions are the task's own."""
+    agent = make(make_env, file, total_env_steps=10**9)
+    obs, info = agent.env.reset(seed=0)
+    for _ in range(3):
+        action = agent.act(obs, info)
+        assert np.array_equal(action, agent.env.default_action)
+        obs, *_, info = agent.env.step(action)
+        agent.env.reset()
+
+
+def test_samples_differ_by_seed_and_repeat_with_it(make_env, file):
+    found = []
+    for seed in (0, 1, 0):
+        agent = make(make_env, file, seed=seed, sample=True)
+        agent.act(*agent.env.reset(seed=0))
+        found.append(agent.lines)
+    assert np.array_equal(found[0], found[2])
+    assert not np.array_equal(found[0], found[1])
+    flat = make(make_env, file, sample=True, slopes=False)
+    flat.act(*flat.env.reset(seed=0))
+    assert not flat.lines[:, 1].any()
+
+
+def test_the_lines_are_those_that_the_runs_played():
+    experience = Experience("PPO", runs(5))
+    lines = drawn(HYPERPARAMETERS, 5, np.random.default_rng(0))
+    model = model_of(experience)
+    order = [list(HYPERPARAMETERS).index(name) for name in model.names]
+    assert model.lines == pytest.approx(lines[:, order], abs=1e-5)
+    assert fitting(model.names, model.lines) == pytest.approx(model.lines, abs=1e-5)
+
+
+def test_experience_of_another_search_space_or_that_teaches_nothing():
+    with pytest.raises(ValueError, match=r"runs that changed gamma.*can handle learning_rate"):
+        model_of(Experience("PPO", runs(5, gamma=(0.3, 0.0))))
+    with pytest.raises(ValueError, match="none of its runs changed a hyperparameter"):
+        model_of(Experience("PPO", [past_run(0, np.zeros((5, 2)), 1.0)]))
+    apart = [replace(run, budget=400 + i) for i, run in enumerate(runs(3))]
+    with pytest.raises(ValueError, match="no two of its runs"):
+        model_of(Experience("PPO", apart))
+
+
+def test_another_algorithm(make_env, tmp_path):
+    path = str(tmp_path / "acktr.parquet")
+    names = ("learning_rate", "gae_lambda")
+    few = [replace(run, changes={name: run.changes[name] for name in names}) for run in runs(6)]
+    write_experience(Experience("ACKTR", few), Path(path))
+    env = make_env("A2C", **agents.env_kwargs("prior", experience=path))
+    for refused in (
+        lambda: agents.make("prior", env, experience=path),
+        # On the command line before an environment misses what the algorithm does not offer.
+        lambda: agents.check_algorithm("prior", "A2C", experience=path),
+    ):
+        with pytest.raises(ValueError, match="is of ACKTR, and this environment trains A2C"):
+            refused()
+
+
+def test_without_a_file_that_ships(make_env, monkeypatch, tmp_path):
+    monkeypatch.setattr("agents.experience.SHIPPED", tmp_path)
+    with pytest.raises(ValueError, match="No experience ships for PPO"):
+        agents.env_kwargs("prior")
+
+
+def test_the_hash_is_kept_and_held(make_env, file):
+    kept = agents.recorded_kwargs("prior", experience=file, sample=True)
+    assert kept == {"experience": file, "experience_sha256": sha256_of(Path(file)), "sample": True}
+    with pytest.raises(ValueError, match="not the one that this run began with"):
+        make(make_env, file, experience_sha256="0" * 64)
+
+
+@pytest.mark.parametrize("wrong", [{"caution": -1}, {"caution": "much"}, {"sample": 1}, {"slopes": "no"}])
+def test_bad_keywords(make_env, file, wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        make(make_env, file, **wrong)
+
+
+def test_a_model_of_the_users_own(file):
+    model = PPO("MlpPolicy", "Pendulum-v1", n_steps=64, batch_size=16, device="cpu", seed=0)
+    learn(model, total_timesteps=320, agent="prior", agent_kwargs={"experience": file})
+    assert model.num_timesteps == 320
+    assert model._n_updates < 5 * 8  # epochs, of 5 * 10
