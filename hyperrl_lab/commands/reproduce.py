@@ -87,4 +87,4 @@ def _command(arguments: argparse.Namespace) -> str:
         parts += ["--seeds", str(arguments.seeds)]
     if arguments.tasks is not None:
         parts += ["--tasks", *arguments.tasks]
-    return shlex.join([*parts, "--out", f"studies/{arguments.study}"])
+    return shlex.join([*parts, "--out", f"runs/{arguments.study}"])
