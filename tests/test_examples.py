@@ -74,3 +74,12 @@ def test_its_agent_trains_its_task_for_its_hyper_reward_and_resumes(hyperrl, tmp
     assert (tmp_path / "cut" / "actions.parquet").read_bytes() == (
         tmp_path / "whole" / "actions.parquet"
     ).read_bytes()
+
+
+def test_its_agent_is_found_in_a_sweep(hyperrl, tmp_path):
+    ids_and_agents = ["--id", "HyperRL-PPO-Acrobot-v0", "--agent", "warm_up", "--agent", "fixed"]
+    options = ["--total-env-steps", "600", "--set", "n_steps=300", "--out", "study"]
+    said = hyperrl("sweep", *ids_and_agents, "--seeds", "0", *options)
+    assert "2          2        0             0" in said
+    folders = sorted(path.parent.name for path in (tmp_path / "study").glob("*/summary.json"))
+    assert folders == ["PPO-Acrobot-fixed-0", "PPO-Acrobot-warm_up-0"]
