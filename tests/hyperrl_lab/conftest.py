@@ -98,7 +98,7 @@ def registered():
         del gym.registry[id_]
 
 
-@pytest.fixture
-def wide(monkeypatch):
-    """Tables do not wrap: the processes of a test run can inherit the width of a terminal."""
+@pytest.fixture(autouse=True)
+def _unwrapped_tables(monkeypatch):
+    """Tables do not wrap, though the processes of a test run can inherit the width of a terminal."""
     monkeypatch.delenv("COLUMNS", raising=False)

@@ -72,7 +72,7 @@ def two_runs(tmp_path_factory):
     return [str(folder / name) for name in "ab"]
 
 
-def test_the_command_shows_the_runs_and_says_what_does_not_compare(two_runs, tmp_path, capsys, wide):
+def test_the_command_shows_the_runs_and_says_what_does_not_compare(two_runs, tmp_path, capsys):
     out = tmp_path / "a.png"
     assert main(["compare", *two_runs, "--out", str(out)]) == 0
     assert out.is_file()

@@ -24,7 +24,7 @@ def study_folder(leave_study, tmp_path):
     return leave_study(tmp_path / "study", study, lambda run: [better[run.method] + run.config.seed])
 
 
-def test_runs_methods_and_tasks_are_shown(study_folder, capsys, wide):
+def test_runs_methods_and_tasks_are_shown(study_folder, capsys):
     assert main(["results", str(study_folder)]) == 0
     shown = capsys.readouterr()
     lines = [line.split() for line in shown.out.splitlines()]
