@@ -23,9 +23,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from threadpoolctl import threadpool_limits
 
 from agents.experience import Experience, load_experience, pinned
@@ -125,6 +122,11 @@ class OutcomeModel:
     def __init__(
         self, names: Sequence[str], lines: Floats, contexts: Sequence[Context], outcomes: Floats
     ) -> None:
+        # Loaded here: it takes seconds, which every agent would wait for.
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
         self.names, self.lines = tuple(names), lines
         context = np.array([context.features() for context in contexts])
         kernel = ConstantKernel(1.0, (0.05, 5.0)) * RBF(1.0, (0.4, 2.5)) + WhiteKernel(0.5, (0.02, 2.0))

@@ -66,7 +66,7 @@ class InnerLearner(OnPolicyAlgorithm):
     # What belongs to the run and not to the SB3 algorithm. SB3 saves the attributes of an algorithm, and a
     # learner on a model of the user's shares them with it: these are kept apart.
     __slots__ = (
-        *("_collector", "_defaults", "_last_episode_return", "_reward_gamma"),
+        *("_collector", "_defaults", "_last_episode_return", "_own_values", "_reward_gamma"),
         *("fast", "gradient_history", "targets", "update_phase"),
     )
 
@@ -76,6 +76,8 @@ class InnerLearner(OnPolicyAlgorithm):
     fast: Arithmetic | None
     update_phase: UpdatePhase
     targets: RolloutTargets
+    # The progress at which the task's own values were last looked up, and these.
+    _own_values: tuple[float, dict[str, float]]
 
     # ------------------------------------------------------------------ the contract
 
@@ -232,12 +234,19 @@ class InnerLearner(OnPolicyAlgorithm):
             progress: What is left of the run, from 1 to 0; None: at this moment.
         """
         progress = self._current_progress_remaining if progress is None else progress
-        defaults = ((name, self._defaults[name]) for name in self.offered)
-        return {name: default(progress) if callable(default) else default for name, default in defaults}
+        # They change once per phase; every update asks for them several times.
+        if self._own_values[0] != progress:
+            defaults = ((name, self._defaults[name]) for name in self.offered)
+            self._own_values = (
+                progress,
+                {name: default(progress) if callable(default) else default for name, default in defaults},
+            )
+        return dict(self._own_values[1])
 
     def adopt_settings(self) -> None:
         """Makes the model's present settings those that `default_values` is about."""
         self._defaults = self.settings()
+        self._own_values = math.nan, {}
 
     def put_back_settings(self) -> None:
         """Puts the model's own settings in force, as if nobody had chosen others."""

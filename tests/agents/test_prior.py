@@ -1,6 +1,8 @@
 """The prior finds the best schedule where it is known, and plays the task's own values where nothing is."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -274,3 +276,8 @@ def test_a_model_of_the_users_own(file):
     learn(model, total_timesteps=320, agent="prior", agent_kwargs={"experience": file})
     assert model.num_timesteps == 320
     assert model._n_updates < 5 * 8  # epochs, of 5 * 10
+
+
+def test_only_its_model_waits_for_scikit_learn_to_load():
+    code = "import sys, hyperrl_lab.cli, hyperrl_lab.studies.worker; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
