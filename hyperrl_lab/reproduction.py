@@ -18,7 +18,7 @@ from hyperrl_lab.studies.published import Gain, Published, PublishedStudy
 from hyperrl_lab.studies.record import record_of
 from hyperrl_lab.studies.study import Study, StudyRun
 from hyperrl_lab.studies.table import runs_table, settings_text
-from hyperrl_lab.studies.text import NONE, number, share, with_interval
+from hyperrl_lab.studies.text import NONE, markdown_table, number, share, with_interval
 
 _METRICS = {
     "mean_last_10": "mean return of the last 10 training episodes",
@@ -147,11 +147,6 @@ def markdown(found: Measured, command: str, picture: str, heading: str = "#") ->
     return "\n\n".join(parts) + "\n"
 
 
-def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def _table(
     found: Measured, compared: Sequence[Compared], baseline: str | None, further: Mapping[str, Scores]
 ) -> str:
@@ -179,7 +174,7 @@ def _table(
                 row += [with_interval(improvement, share), number(effect)]
             row += [number(scores.get((task.name, method))) for scores in further.values()]
             rows.append(row)
-    return _rows(header, rows)
+    return markdown_table(header, rows)
 
 
 def _further(found: Measured) -> dict[str, Scores]:
@@ -219,7 +214,7 @@ def _over_tasks(found: Measured, baseline: str | None) -> Iterator[str]:
         for one in together
     ]
     yield f"Over the tasks ({', '.join(tasks)}), by normalised scores:"
-    yield _rows(header, rows)
+    yield markdown_table(header, rows)
 
 
 def _gain(found: Measured, gain: Gain) -> str:

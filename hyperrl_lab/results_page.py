@@ -1,12 +1,12 @@
-"""A Markdown page with a section per study of the paper, each between marks of its own."""
+"""A Markdown page with a section per study, each between marks of its own."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from hyperrl_env.saving.files import write_text
-from hyperrl_lab.reproduction import Measured, draw, markdown
 
 
 def check_page(page: Path, study: str) -> str:
@@ -30,8 +30,16 @@ def check_page(page: Path, study: str) -> str:
     return text
 
 
-def write_section(page: Path, study: str, found: Measured, command: str) -> None:
+def write_section(
+    page: Path, study: str, draw: Callable[[Path], None], markdown: Callable[[str], str]
+) -> None:
     """Writes a study between its marks, and its picture into the folder with the page's name beside it.
+
+    Args:
+        page: The page.
+        study: The study's name, which is in the marks.
+        draw: Draws the picture into a file.
+        markdown: Gives the section, with the picture's path from the page.
 
     Raises:
         ValueError: See `check_page`.
@@ -39,8 +47,8 @@ def write_section(page: Path, study: str, found: Measured, command: str) -> None
     """
     text, picture = check_page(page, study), _picture(page, study)
     picture.parent.mkdir(exist_ok=True)
-    draw(found, picture)
-    section = markdown(found, command, f"{picture.parent.name}/{picture.name}", heading="##")
+    draw(picture)
+    section = markdown(f"{picture.parent.name}/{picture.name}")
     new = f"<!-- {study}: begin -->\n{section}<!-- {study}: end -->"
     write_text(page, re.sub(_pattern(study), lambda _: new, text, flags=re.DOTALL))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from hyperrl_lab.commands.base import FAILED, USER_ERROR, USERS_ERRORS, complain, whole_number
 from hyperrl_lab.commands.sweep import add_execution, carry_out
 from hyperrl_lab.paper import STUDIES
-from hyperrl_lab.reproduction import measured, write_files
+from hyperrl_lab.reproduction import draw, markdown, measured, write_files
 from hyperrl_lab.results_page import check_page, write_section
 
 
@@ -69,7 +70,12 @@ def _reproduce(arguments: argparse.Namespace, console: Console) -> int:
         command = _command(arguments)
         table = write_files(found, name, command)
         if arguments.page is not None:
-            write_section(arguments.page, name, found, command)
+            write_section(
+                arguments.page,
+                name,
+                draw=partial(draw, found),
+                markdown=partial(markdown, found, command, heading="##"),
+            )
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))
         return USER_ERROR

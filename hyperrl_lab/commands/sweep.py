@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,11 @@ from hyperrl_lab.commands.base import (
     whole_number,
 )
 from hyperrl_lab.interrupt import Interrupt
+from hyperrl_lab.results_page import check_page, write_section
 from hyperrl_lab.studies.declaration import read_study, study_of
 from hyperrl_lab.studies.display import SweepDisplay
 from hyperrl_lab.studies.executor import Executor
+from hyperrl_lab.studies.league import draw, league, markdown
 from hyperrl_lab.studies.study import Study
 from hyperrl_lab.studies.sweep import sweep
 
@@ -61,6 +65,13 @@ def add(subcommands: Any) -> None:
         type=whole_number,
         metavar="N",
         help="evaluate each final policy with N deterministic episodes (default: 0)",
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="also rank the methods in a Markdown page, between <!-- NAME: begin --> and <!-- NAME: end -->, "
+        "where NAME is that of the study's file",
     )
     add_execution(parser)
 
@@ -126,12 +137,47 @@ def _executor(arguments: argparse.Namespace) -> Executor | None:
 
 
 def _sweep(arguments: argparse.Namespace, console: Console) -> int:
+    page: Path | None = arguments.page
     try:
         study = _study(arguments)
+        if page is not None:
+            # After the runs is too late to be told.
+            check_page(page, _name(arguments))
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))
         return USER_ERROR
-    return carry_out(study, arguments.out, arguments, console)
+    code = carry_out(study, arguments.out, arguments, console)
+    if page is None or code not in (0, FAILED):
+        return code
+    try:
+        _write_page(page, arguments)
+    except USERS_ERRORS as error:
+        complain(str(error) or repr(error))
+        return USER_ERROR
+    console.print(f"written to {page}", markup=False, soft_wrap=True)
+    return code
+
+
+def _name(arguments: argparse.Namespace) -> str:
+    """The study's name in a page."""
+    if arguments.study is None:
+        raise ValueError("--page names the study by its file: give a study's file.")
+    return str(arguments.study.stem)
+
+
+def _write_page(page: Path, arguments: argparse.Namespace) -> None:
+    name, found = _name(arguments), league(arguments.out)
+    parts = [
+        "hyperrl",
+        "sweep",
+        arguments.study.as_posix(),
+        "--out",
+        f"runs/{name}",
+        "--page",
+        page.as_posix(),
+    ]
+    command = shlex.join(parts)
+    write_section(page, name, draw=partial(draw, found), markdown=partial(markdown, found, command))
 
 
 def _study(arguments: argparse.Namespace) -> Study:

@@ -1,5 +1,6 @@
 """A sweep does every run of a study once, whatever happens to it."""
 
+import itertools
 import json
 import os
 import re
@@ -182,6 +183,27 @@ def test_what_another_process_has_is_waited_for(one_study, tmp_path):
         ("cart-random-0", "running"),
         ("cart-random-0", "finished"),
     ]
+
+
+def test_a_run_that_another_process_keeps_is_not_begun_again_and_again(one_study, tmp_path, monkeypatch):
+    monkeypatch.setattr("hyperrl_lab.studies.board._RETRY_SECONDS", 0.0)
+    held, here, looks = tmp_path / "sweep" / "cart-random-0", Here(), itertools.count()
+    held.mkdir(parents=True)
+    lock = FolderLock(held)
+
+    def stop():
+        look = next(looks)
+        if look == 5:
+            lock.__exit__(None, None, None)
+        return look > 20
+
+    with lock:
+        assert sweep(one_study(), tmp_path / "other", executor=Here()).finished
+        (held / "config.json").write_bytes((tmp_path / "other/cart-random-0/config.json").read_bytes())
+        outcome = sweep(one_study(), tmp_path / "sweep", executor=here, stop=stop)
+    assert outcome.finished == ("cart-random-0",)
+    # Once to find out, and once when it was free.
+    assert here.submitted == ["cart-random-0", "cart-random-0"]
 
 
 def test_a_study_that_has_grown_does_only_what_is_new(one_study, tmp_path):

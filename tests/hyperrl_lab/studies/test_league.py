@@ -1,0 +1,116 @@
+"""A league: the ranking, against rliable and numbers by hand, and the page that a sweep writes."""
+
+import numpy as np
+import pytest
+from rliable import library
+
+from hyperrl_env.numeric.random_state import RandomState
+from hyperrl_lab.cli import main
+from hyperrl_lab.studies.league import league
+from hyperrl_lab.studies.reference_scores import REFERENCE_SCORES
+from hyperrl_lab.studies.study import Method, Study, StudyTask
+
+METHODS = [
+    Method("fixed", "default"),
+    Method("random", "RND"),
+    Method("epgt", "EPGT"),
+    Method("fixed", "faster", {"action": {"learning_rate": "2x"}}),
+    Method("fixed", "slower", {"action": {"learning_rate": "0.5x"}}),
+]
+TASKS = ("Hopper", "Walker2d")
+# EPGT beats everything, "slower" nothing; RND's runs are above and below those of "default".
+LEVELS = {"EPGT": 2000.0, "faster": 1500.0, "default": 1000.0, "RND": 1000.0, "slower": 500.0}
+
+
+def score(run):
+    spread = 100.0 if run.method == "RND" else 1.0
+    return LEVELS[run.method] + spread * (run.config.seed - 2)
+
+
+@pytest.fixture
+def study():
+    tasks = [StudyTask(f"HyperRL-PPO-{task}-v0", task) for task in TASKS]
+    return Study("Five methods", tasks, METHODS, [0, 1, 2, 3, 4], total_env_steps=30, baseline="default")
+
+
+@pytest.fixture
+def folder(study, leave_study, tmp_path):
+    return leave_study(tmp_path / "five", study, lambda run: [score(run)] * 3)
+
+
+def test_the_best_comes_first_and_is_compared_with_what_it_has_to_beat(folder):
+    found = league(folder)
+    ranked = [one.method for one in found.standings]
+    assert (ranked[:2], set(ranked[2:4]), ranked[4:]) == (["EPGT", "faster"], {"RND", "default"}, ["slower"])
+    assert found.references == ["default", "RND", "faster"]
+    assert found.best_fixed == "faster"
+    by_name = {one.method: one for one in found.standings}
+    assert set(by_name["EPGT"].against) == {"default", "RND", "faster"}
+    assert set(by_name["faster"].against) == {"default", "RND"}
+    assert by_name["EPGT"].against["faster"].value == 1.0
+    assert by_name["slower"].against["default"].value == 0.0
+    # Of the five seeds two are above all of the baseline's, two below, and the middle one wins as many.
+    assert by_name["RND"].against["default"].value == 0.5
+    # Without the lowest and the highest of 998 ... 1002.
+    assert by_name["default"].tasks["Hopper"].value == 1000.0
+    assert by_name["default"].env_steps == 30
+    assert by_name["default"].seconds == 2.0
+
+
+def test_scores_are_those_of_rliable(folder):
+    (found,) = (one for one in league(folder).standings if one.method == "RND")
+    scores = np.stack(
+        [REFERENCE_SCORES[task].normalised([800.0, 900.0, 1000.0, 1100.0, 1200.0]) for task in TASKS], axis=1
+    )
+    with RandomState(0).swapped_in():
+        point, interval = library.get_interval_estimates(
+            {"": scores}, lambda x: np.array([np.sort(x.ravel())[2:-2].mean()]), reps=2000
+        )
+    assert found.score.value == pytest.approx(point[""][0])
+    assert (found.score.low, found.score.high) == pytest.approx(tuple(interval[""][:, 0]))
+
+
+def test_a_sweep_ranks_its_methods_in_a_page(folder, study, as_toml, tmp_path, capsys):
+    page = tmp_path / "results.md"
+    page.write_text("# Results\n\n<!-- five: begin -->\n<!-- five: end -->\n\nThe end.\n")
+    file = as_toml(study, tmp_path / "five.toml")
+    assert main(["sweep", str(file), "--out", str(folder), "--page", str(page)]) == 0
+    written = page.read_text()
+    assert written.startswith("# Results\n\n<!-- five: begin -->\n## Five methods\n")
+    assert written.endswith("<!-- five: end -->\n\nThe end.\n")
+    rows = [line for line in written.splitlines() if line.startswith("| EPGT | 5 | ")]
+    assert rows
+    assert "100 % [100 % to 100 %]" in rows[0]
+    assert (
+        "Against **default**. Better: EPGT; faster. Worse: slower. Not told apart, because the interval "
+        "holds 50 %: RND." in written
+    )
+    assert (
+        "Against **faster** (the best of the fixed values on these very runs, which favours it)." in written
+    )
+    assert (tmp_path / "results" / "five.png").stat().st_size > 10_000
+    assert "](results/five.png)" in written
+
+
+def test_a_page_that_cannot_be_written_is_told_before_the_runs(folder, study, as_toml, tmp_path, capsys):
+    page = tmp_path / "results.md"
+    page.write_text("# Results\n")
+    file = as_toml(study, tmp_path / "five.toml")
+    new = tmp_path / "new"
+    assert main(["sweep", str(file), "--out", str(new), "--page", str(page)]) == 2
+    assert "must have the marks <!-- five: begin -->" in capsys.readouterr().err
+    assert not new.exists()
+    options = ["--id", "HyperRL-PPO-CartPole-v0", "--out", str(new), "--page", str(page)]
+    assert main(["sweep", *options]) == 2
+    assert "give a study's file" in capsys.readouterr().err
+
+
+def test_what_cannot_be_ranked(leave_run, leave_study, study, tmp_path):
+    leave_run(tmp_path / "alone" / "run", [1.0])
+    with pytest.raises(ValueError, match="holds no study"):
+        league(tmp_path / "alone")
+    one = leave_study(
+        tmp_path / "one", Study("One", study.tasks[:1], METHODS, range(5)), lambda run: [score(run)]
+    )
+    with pytest.raises(ValueError, match="no two tasks to rank methods over"):
+        league(one)
