@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,24 +28,15 @@ from hyperrl_lab.ids import resolve_id
 from hyperrl_lab.importing import load_agent, load_env_kwargs
 from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.log import PROGRESS_FILE, RunLog
-from hyperrl_lab.phase_log import PhaseLog
 from hyperrl_lab.plots import CURVE_FILE, MEMORY_FILE, SCHEDULE_FILE, draw_pictures
 from hyperrl_lab.progress import Progress
-from hyperrl_lab.results import (
-    ACTIONS_FILE,
-    ENTRIES_FILE,
-    EPISODES_FILE,
-    PHASES_FILE,
-    SUMMARY_FILE,
-    ActionLog,
-    EpisodeLog,
-    write_entries,
-)
+from hyperrl_lab.results import ENTRIES_FILE, SUMMARY_FILE, write_entries
+from hyperrl_lab.tables import TABLES, RunTables
 
 # The policy as Stable-Baselines3 saves it, in pickles that this project never loads, and as it does.
 MODEL_FILE, NORMALIZER_FILE, POLICY_FILE = "model.zip", "vecnormalize.pkl", "policy.zip"
 _RESULTS = (
-    *(PROGRESS_FILE, ACTIONS_FILE, EPISODES_FILE, PHASES_FILE, ENTRIES_FILE, SUMMARY_FILE),
+    *(PROGRESS_FILE, *TABLES, ENTRIES_FILE, SUMMARY_FILE),
     *(MODEL_FILE, NORMALIZER_FILE, POLICY_FILE),
     *(CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE),
 )
@@ -211,17 +202,12 @@ class TrainingRun:
             self._obs, self._info = self._env.reset(seed=self.config.seed)
         else:
             self._obs, self._info = state["obs"], state["info"]
-        self._actions = ActionLog(self._inner.search_space, list(self._info["hyperparameters"]))
-        self._episodes = EpisodeLog(self._inner.learner.n_envs)
-        self._phases = PhaseLog(self._inner.learner)
+        self._tables = RunTables(self._inner, self.progress)
         if state is None:
-            self._take_phase(self._info)
-            self._phases.record(self._info, self._info["hyperparameters"], 0.0)
+            self._tables.begin(self._info)
             self._checkpoints.write(0, {**self._present_state(), "log": None})
         else:
-            self._actions.load_state_dict(state["actions"])
-            self._episodes.load_state_dict(state["episodes"])
-            self._phases.load_state_dict(state["phases"])
+            self._tables.load_state_dict(state)
             self._checkpoints.tidy()
 
     def _present_state(self) -> dict[str, Any]:
@@ -232,16 +218,13 @@ class TrainingRun:
             "agent": self._agent.state_dict(),
             "obs": self._obs,
             "info": self._info,
-            "actions": self._actions.state_dict(),
-            "episodes": self._episodes.state_dict(),
-            "phases": self._phases.state_dict(),
+            **self._tables.state_dict(),
             "progress": self.progress.state_dict(),
         }
 
     def _loop(self, on_step: Callable[[Progress], None], stop: Callable[[], bool]) -> bool:
         """Steps until the run is finished or `stop` returns True; returns whether it is finished."""
         self.progress.activity = "training"
-        self._defaults = self._inner.learner.default_values()
         self._written = time.perf_counter()
 
         def state() -> State:
@@ -261,37 +244,15 @@ class TrainingRun:
 
     def _record(self, step: agents.Step) -> None:
         """Records a hyper-step."""
-        progress, info = self.progress, step.next_info
-        self._actions.record(step.info, step.action, self._defaults, step.reward, info)
-        self._phases.record(info, self._defaults, step.reward)
-        progress.hyper_steps += 1
-        progress.finished = info["run_finished"]
-        progress.diverged_steps += info["diverged"]
-        names = self._inner.search_space.names
-        progress.hyperparameters = {name: info["hyperparameters"][name] for name in names}
-        self._log.hyper_step(progress.hyperparameters, getattr(self._agent, "epsilon", None))
+        info = step.next_info
+        self._tables.hyper_step(step)
+        self._log.hyper_step(self.progress.hyperparameters, getattr(self._agent, "epsilon", None))
         if "phase_stats" in info:
-            progress.phase = info["phase"]
             self._log.update_phase(None if info["run_finished"] else step.reward)
-            self._take_phase(info)
-            self._defaults = self._inner.learner.default_values()
+            self._tables.environment_phase(info)
             if time.perf_counter() - self._written > _SECONDS_BETWEEN_WRITES:
-                self._write_columns()
+                self._tables.write(self._files)
                 self._written = time.perf_counter()
-
-    def _take_phase(self, info: Mapping[str, Any]) -> None:
-        """Records the environment phase that an info reports, if there was one."""
-        env_steps, stats = info["env_steps"], info["phase_stats"]
-        if env_steps > self.progress.env_steps:
-            if info.get("inner_episodes_restarted"):
-                self._episodes.restart(self.progress.env_steps)
-            self.progress.environment_phase(env_steps, stats["returns"], stats["lengths"])
-            self._episodes.record(env_steps, stats["returns"], stats["lengths"])
-
-    def _write_columns(self) -> None:
-        self._actions.write(self._files.claim(ACTIONS_FILE))
-        self._episodes.write(self._files.claim(EPISODES_FILE))
-        self._phases.write(self._files.claim(PHASES_FILE))
 
     def _memory(self) -> Any:
         """The agent's episodic memory; None if it has none."""
@@ -302,7 +263,7 @@ class TrainingRun:
         self.progress.stop()
         self.progress.activity = "writing"
         self._files.check(_RESULTS)
-        self._write_columns()
+        self._tables.write(self._files)
         write_model(self._inner.learner, self._files)
         if (memory := self._memory()) is not None:
             write_entries(memory, self._files.claim(ENTRIES_FILE))

@@ -18,12 +18,12 @@ from hyperrl_env.saving.checkpoint import read_checkpoint, write_checkpoint
 from hyperrl_env.saving.files import write_text
 from hyperrl_lab.config import RunConfig, write_config
 from hyperrl_lab.folder import RunFolder
-from hyperrl_lab.phase_log import PhaseLog
 from hyperrl_lab.plots import CURVE_FILE, SCHEDULE_FILE, draw_pictures
 from hyperrl_lab.progress import Progress
-from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, PHASES_FILE, SUMMARY_FILE, ActionLog, EpisodeLog
+from hyperrl_lab.results import SUMMARY_FILE
 from hyperrl_lab.run import make_env, write_model
 from hyperrl_lab.search.ranges import run_keywords
+from hyperrl_lab.tables import RunTables
 
 
 class Member:
@@ -86,34 +86,15 @@ class Member:
 
     def _begin(self) -> dict[str, Any]:
         self._obs, self._info = self._env.reset(seed=self.config.seed)
-        self._actions = ActionLog(self._inner.search_space, list(self._info["hyperparameters"]))
-        self._episodes = EpisodeLog(self._inner.learner.n_envs)
-        self._defaults = self._inner.learner.default_values()
-        self._phases = PhaseLog(self._inner.learner)
-        self._take_phase(self._info)
-        self._phases.record(self._info, self._info["hyperparameters"], 0.0)
+        self._tables = RunTables(self._inner, self.progress)
+        self._tables.begin(self._info)
         return self._info
 
     def _record(self, step: agents.Step) -> None:
-        info = step.next_info
-        self._actions.record(step.info, step.action, self._defaults, step.reward, info)
-        self._phases.record(info, self._defaults, step.reward)
-        self.progress.hyper_steps += 1
-        self.progress.diverged_steps += info["diverged"]
-        self.progress.finished = info["run_finished"]
-        self._obs, self._info = step.next_obs, info
-        if "phase_stats" in info:
-            self.progress.phase = info["phase"]
-            self._defaults = self._inner.learner.default_values()
-            self._take_phase(info)
-
-    def _take_phase(self, info: Mapping[str, Any]) -> None:
-        env_steps, stats = info["env_steps"], info["phase_stats"]
-        if env_steps > self.progress.env_steps:
-            if info.get("inner_episodes_restarted"):
-                self._episodes.restart(self.progress.env_steps)
-            self.progress.environment_phase(env_steps, stats["returns"], stats["lengths"])
-            self._episodes.record(env_steps, stats["returns"], stats["lengths"])
+        self._obs, self._info = step.next_obs, step.next_info
+        self._tables.hyper_step(step)
+        if "phase_stats" in self._info:
+            self._tables.environment_phase(self._info)
 
     def save(self, path: Path) -> None:
         """Writes the member's state to a file."""
@@ -123,9 +104,7 @@ class Member:
                 "env": self._inner.snapshot(),
                 "obs": self._obs,
                 "info": self._info,
-                "actions": self._actions.state_dict(),
-                "episodes": self._episodes.state_dict(),
-                "phases": self._phases.state_dict(),
+                **self._tables.state_dict(),
                 "progress": self.progress.state_dict(),
             },
         )
@@ -139,15 +118,10 @@ class Member:
         state: dict[str, Any] = read_checkpoint(path)
         self._inner.restore(state["env"])
         self._obs, self._info = state["obs"], state["info"]
-        self._actions = ActionLog(self._inner.search_space, list(state["info"]["hyperparameters"]))
-        self._actions.load_state_dict(state["actions"])
-        self._episodes = EpisodeLog(self._inner.learner.n_envs)
-        self._episodes.load_state_dict(state["episodes"])
-        self._phases = PhaseLog(self._inner.learner)
-        self._phases.load_state_dict(state["phases"])
-        self._defaults = self._inner.learner.default_values()
         self.progress = Progress(self._inner.total_env_steps)
         self.progress.load_state_dict(state["progress"])
+        self._tables = RunTables(self._inner, self.progress)
+        self._tables.load_state_dict(state)
         self.progress.start()
 
     def write(self, folder: Path, *, pictures: bool) -> dict[str, Any]:
@@ -155,9 +129,7 @@ class Member:
         folder.mkdir(parents=True)
         write_config(self.config, folder)
         files = RunFolder(folder)
-        self._actions.write(files.claim(ACTIONS_FILE))
-        self._episodes.write(files.claim(EPISODES_FILE))
-        self._phases.write(files.claim(PHASES_FILE))
+        self._tables.write(files)
         learner = self._inner.learner
         write_model(learner, files)
         diverged = learner.updates_refused == learner.update_step

@@ -20,15 +20,13 @@ from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config, write_config
 from hyperrl_lab.folder import RunFolder, check_unused
 from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.plots import CURVE_FILE, SCHEDULE_FILE
-from hyperrl_lab.results import ACTIONS_FILE, EPISODES_FILE, PHASES_FILE, SUMMARY_FILE
+from hyperrl_lab.results import SUMMARY_FILE
 from hyperrl_lab.run import MODEL_FILE, NORMALIZER_FILE, POLICY_FILE
+from hyperrl_lab.tables import TABLES
 
 SEARCH_FILE = "search.json"
 # Of the best run; its summary is rewritten with the cost of all.
-_BEST = (
-    *(ACTIONS_FILE, EPISODES_FILE, PHASES_FILE, MODEL_FILE, NORMALIZER_FILE, POLICY_FILE),
-    *(CURVE_FILE, SCHEDULE_FILE),
-)
+_BEST = (*TABLES, MODEL_FILE, NORMALIZER_FILE, POLICY_FILE, CURVE_FILE, SCHEDULE_FILE)
 _SUMMED = ("episodes", "env_steps", "phases", "hyper_steps", "diverged_steps")
 
 
