@@ -80,7 +80,9 @@ def add(subcommands: Any) -> None:
         help=f"environment steps of a member between perturbations (default: {PERTURB_EVERY})",
     )
     search.add_argument(
-        "--address", help="Ray cluster for pbt and pb2: host:port or auto (default: Ray is started here)"
+        "--address",
+        metavar="HOST:PORT",
+        help="of the Ray cluster for pbt and pb2 (default: RAY_ADDRESS, or a new one on this machine alone)",
     )
     search.add_argument(
         "--workers", type=int, metavar="N", help="processors for the Ray that is started here (default: all)"

@@ -111,8 +111,8 @@ def run_population(
             of a member between perturbations.
         folder: A new or empty folder; on a cluster of several machines, one that all of them reach.
         choices: The range of each hyperparameter.
-        address: See `hyperrl_lab.cluster.connected`.
-        workers: See `hyperrl_lab.cluster.connected`.
+        address: See `hyperrl_lab.cluster.connect`.
+        workers: Its `cores`.
         on_interval: Called with a member's result after each interval: `member`, `env_steps`, `score`.
         pictures: Whether to draw the members' pictures.
 

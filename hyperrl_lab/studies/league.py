@@ -115,7 +115,7 @@ def league(folder: Path) -> League:
         references=references,
         best_fixed=fixed[0] if fixed else None,
         tasks=tasks,
-        notes=[*notes, *left_out(compared)],
+        notes=[*notes, *left_out(compared), *_diverged(rows)],
     )
 
 
@@ -126,6 +126,14 @@ def _score(one: OverTasks) -> float:
 def _seconds(rows: Sequence[Mapping[str, Any]], method: str) -> float | None:
     own = [row["seconds"] for row in rows if row["method"] == method and row["seconds"] is not None]
     return median(own) if own else None
+
+
+def _diverged(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How many runs ended before their budget, because every update of a phase was refused."""
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row["status"] for row in rows if row["method"] == method]
+        if count := own.count("diverged"):
+            yield f"{count} of the {len(own)} runs of {method} diverged before the end of their budget"
 
 
 def _env_steps(groups: Sequence[Group], method: str) -> int:
@@ -146,7 +154,8 @@ def markdown(found: League, command: str, picture: str) -> str:
         "Score of a run: its mean return of the last 100 training episodes, normalised; of a method: the "
         f"interquartile mean over {', '.join(found.tasks)} and the seeds, in brackets the 95 % interval. "
         "*Evaluation*: the same of deterministic episodes of the final policies. *Env steps*: of a run, with "
-        "those that the method spends beside the budget. *Seconds*: the median duration of a run.",
+        "those that the method spends beside the budget. *Seconds*: the median duration of a run. Better "
+        "or worse is what a 95 % interval leaves no doubt of; one in twenty such intervals is wrong.",
         markdown_table(*_ranking(found)),
         "The interquartile mean of the returns on each task:",
         markdown_table(*_by_task(found)),

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from hyperrl_env import CheckpointError
+from hyperrl_lab.cluster import connect
 from hyperrl_lab.config import CONFIG_FILE
 from hyperrl_lab.folder import RunFolder, check_unused
 from hyperrl_lab.lock import FolderLock, InUseError
@@ -24,10 +20,8 @@ from hyperrl_lab.studies.shipping import Files, pack, unpack
 
 # So often in a row a run may lose its process without having got any further.
 _DEATHS = 3
-# Seconds: to reach the address, to connect to the cluster, for an answer, between two looks at its size.
-_REACH, _CONNECT, _ANSWER, _SIZE = 5.0, 45.0, 60.0, 5.0
-_PROBE = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
-_CLIENT_PORT = 10_001
+# Seconds: for an answer, and between two looks at the cluster's size.
+_ANSWER, _SIZE = 60.0, 5.0
 
 
 @dataclass
@@ -50,8 +44,7 @@ class RayCluster:
     on any node. Nodes must be able to import this package, and the user's own code, in the same versions.
 
     Args:
-        address: The cluster's, as for `ray.init`. None: that of the environment variable RAY_ADDRESS, or a
-            cluster of this machine alone, for this sweep.
+        address: See `hyperrl_lab.cluster.connect`.
         workers: So many runs at the same time at most. None: as many as the cluster has cores.
 
     Raises:
@@ -60,18 +53,10 @@ class RayCluster:
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise ValueError(
-                "Ray is not installed. It is the extra `ray`: "
-                "python -m pip install --constraint constraints.txt '.[ray]'"
-            ) from error
+        connect(address)
+        import ray
+
         self._ray, self._workers = ray, workers
-        address = address or os.environ.get("RAY_ADDRESS")
-        if address is not None:
-            _check_cluster(address)
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR")
         node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
@@ -197,24 +182,3 @@ class RayCluster:
         self._ray.shutdown()
         for run in self._attempts.values():
             run.held.close()
-
-
-def _check_cluster(address: str) -> None:
-    """Raises ConnectionError unless a Ray cluster answers; Ray itself would wait for minutes."""
-    place = urlsplit(address if "//" in address else f"//{address}")
-    problem = f"No Ray cluster answers at {address!r}"
-    advice = "Start one with `ray start --head`, which prints its address, or check the address."
-    if place.hostname not in (None, "auto", "local"):
-        try:
-            port = place.port or _CLIENT_PORT
-            socket.create_connection((place.hostname, port), timeout=_REACH).close()
-        except (OSError, ValueError) as error:
-            raise ConnectionError(f"{problem}: {error}. {advice}") from None
-    # Something else may have answered; and a process that waits can be ended.
-    probe = [sys.executable, "-c", _PROBE, address]
-    with suppress(subprocess.TimeoutExpired):
-        done = subprocess.run(probe, capture_output=True, text=True, timeout=_CONNECT, check=False)
-        if done.returncode == 0:
-            return
-        problem += f": {done.stderr.strip().rpartition(chr(10))[2].removesuffix('.')}"
-    raise ConnectionError(f"{problem}. {advice}")

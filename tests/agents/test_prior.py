@@ -11,7 +11,14 @@ import pytest
 from stable_baselines3 import PPO
 
 import agents
-from agents.experience import Experience, PastRun, sha256_of, write_experience
+from agents.experience import (
+    Experience,
+    PastRun,
+    experience_path,
+    load_experience,
+    sha256_of,
+    write_experience,
+)
 from agents.lines import HYPERPARAMETERS, RANGES, drawn, fitting
 from agents.prior import Context, OutcomeModel, best_lines, expected_improvement, model_of, promising_lines
 from hyperrl_env import DIAGNOSTICS
@@ -250,6 +257,28 @@ def test_another_algorithm(make_env, tmp_path):
     ):
         with pytest.raises(ValueError, match="is of ACKTR, and this environment trains A2C"):
             refused()
+
+
+def test_the_file_that_ships_knows_its_budget_and_falls_back_elsewhere():
+    assert experience_path("PPO").stat().st_size < 2_000_000
+    assert len(load_experience("PPO").runs) >= 100
+    model = model_of(load_experience("PPO"))
+    changed = best_lines(model, Context(300_000, True, True))
+    assert changed.any()
+    mean, spread = model.differences(changed[None], Context(300_000, True, True))
+    assert mean[0] > spread[0]
+    for elsewhere in (Context(10_000, True, True), Context(300_000_000, True, True)):
+        assert not best_lines(model, elsewhere).any()
+
+
+def test_without_a_keyword_the_agent_learns_from_the_file_that_ships(make_env):
+    env = make_env("PPO", **agents.env_kwargs("prior"))
+    agent = agents.make("prior", env)
+    agent.act(*env.reset(seed=0))
+    # 48 environment steps are far from everything that it has seen.
+    assert not agent.lines.any()
+    kept = agents.recorded_kwargs("prior")
+    assert kept["experience_sha256"] == sha256_of(experience_path("PPO"))
 
 
 def test_without_a_file_that_ships(make_env, monkeypatch, tmp_path):

@@ -78,8 +78,8 @@ def test_the_command_line(tmp_path, capsys, small_arguments):
     [
         (["--method", "grid", "--set", "agent.action=default"], "leave out agent.action"),
         (["--method", "bayes"], "needs the number of trials"),
-        (["--method", "pbt", "--address", "somewhere"], "must be host:port"),
-        (["--method", "pbt", "--address", "127.0.0.1:1"], "No Ray cluster answers at 127.0.0.1:1"),
+        (["--method", "pbt", "--address", "nowhere.invalid"], "No Ray cluster answers at 'nowhere.invalid'"),
+        (["--method", "pbt", "--address", "127.0.0.1:1"], "No Ray cluster answers at '127.0.0.1:1'"),
         (["--method", "pbt", "--address", "127.0.0.1:1", "--workers", "2"], "not both"),
     ],
 )

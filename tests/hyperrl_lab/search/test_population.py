@@ -167,5 +167,5 @@ def test_a_connection_that_is_there_is_used_and_stays():
 
 
 def test_a_cluster_has_its_own_workers():
-    with pytest.raises(ValueError, match="not both"), connected("auto", workers=2):
+    with pytest.raises(ValueError, match="not both"), connected("auto", cores=2):
         pass

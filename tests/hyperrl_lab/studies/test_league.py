@@ -57,6 +57,12 @@ def test_the_best_comes_first_and_is_compared_with_what_it_has_to_beat(folder):
     assert by_name["default"].seconds == 2.0
 
 
+def test_runs_that_diverged_are_counted(folder):
+    summary = folder / "Hopper-EPGT-0" / "summary.json"
+    summary.write_text(summary.read_text().replace('"finished"', '"diverged"'))
+    assert "1 of the 10 runs of EPGT diverged before the end of their budget" in league(folder).notes
+
+
 def test_scores_are_those_of_rliable(folder):
     (found,) = (one for one in league(folder).standings if one.method == "RND")
     scores = np.stack(

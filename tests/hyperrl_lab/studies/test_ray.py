@@ -124,7 +124,7 @@ def test_an_address_where_nobody_answers_is_an_error(tmp_path, capsys):
 
 def test_something_else_that_answers_is_an_error(tmp_path, capsys, monkeypatch):
     pytest.importorskip("ray")
-    monkeypatch.setattr("hyperrl_lab.studies.ray_cluster._CONNECT", 0.5)
+    monkeypatch.setattr("hyperrl_lab.cluster._CONNECT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         assert main(["sweep", *ARGUMENTS, "--address", address, "--out", str(tmp_path / "out")]) == 2
@@ -134,7 +134,7 @@ def test_something_else_that_answers_is_an_error(tmp_path, capsys, monkeypatch):
 def test_without_ray_the_error_names_the_extra(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["sweep", *ARGUMENTS, "--out", str(tmp_path / "out")]) == 2
-    assert "Ray is not installed. It is the extra `ray`: " in capsys.readouterr().err
+    assert "A cluster needs ray, which is an extra: pip install 'hyperrl[ray]'" in capsys.readouterr().err
 
 
 def test_an_address_needs_the_backend(tmp_path, capsys):
