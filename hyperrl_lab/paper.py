@@ -169,8 +169,7 @@ STUDIES: Mapping[str, PublishedStudy] = {
         statistic="median",
         claim="EPGT has the highest median best score on all tasks, on LunarLanderContinuous together with "
         "PB2.",
-        remark="The best score of a run is taken to be its best mean of 100 training episodes in a row. PBT "
-        "and PB2 train a population of four, each with this budget; EPGT trains one.",
+        remark="The best score of a run is taken to be its best mean of 100 training episodes in a row.",
         others=[_PBT, _PB2],
         published=_by_task(TABLE_2, _TABLE_2_SCORES),
     ),

@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from hyperrl_env.saving.files import write_text
 from hyperrl_lab.folder import RunFolder
+from hyperrl_lab.search.methods import PERTURB_EVERY
 from hyperrl_lab.studies.comparison import Compared, Group, compare, grouped, left_out, over_tasks
 from hyperrl_lab.studies.pictures import draw_curves
+from hyperrl_lab.studies.populations import populations_exist
 from hyperrl_lab.studies.published import Gain, Published, PublishedStudy
 from hyperrl_lab.studies.record import record_of
 from hyperrl_lab.studies.study import Study, StudyRun
@@ -45,6 +47,7 @@ class Measured:
         folder: The folder.
         runs: The study's runs in it, as in `runs_table`.
         groups: The same by task and method.
+        populations: The study's populations, those that have not begun included.
         foreign: Number of other runs in the folder, and of runs with another configuration.
     """
 
@@ -53,6 +56,7 @@ class Measured:
     folder: Path
     runs: pa.Table
     groups: Sequence[Group]
+    populations: Sequence[StudyRun]
     foreign: int
 
 
@@ -68,13 +72,15 @@ def measured(paper: PublishedStudy, study: Study, folder: Path) -> Measured:
         ValueError: There is no run of the study in the folder.
         NotADirectoryError: It is not a folder.
     """
-    table = runs_table(folder, record_of(study))
-    declared = {run.folder: run for run in study.runs()}
+    populations = paper.populations(study)
+    table = runs_table(folder, record_of(study, populations))
+    declared = {run.folder: run for run in (*study.runs(), *populations)}
     own = [_is(declared.get(row["folder"]), row) for row in table.to_pylist()]
     if not any(own):
         raise ValueError(f"{folder} holds no run of this study at this scale: {study.title}.")
     runs = table.filter(pa.array(own))
-    return Measured(paper, study, folder, runs, grouped(runs, paper.metric), len(own) - sum(own))
+    groups = grouped(runs, paper.metric)
+    return Measured(paper, study, folder, runs, groups, populations, len(own) - sum(own))
 
 
 def _is(run: StudyRun | None, row: dict[str, Any]) -> bool:
@@ -141,6 +147,7 @@ def markdown(found: Measured, command: str, picture: str, heading: str = "#") ->
         *(_gain(found, gain) for gain in paper.gains),
         f"**The paper:** {paper.claim}",
         *([paper.remark] if paper.remark else []),
+        *_of_populations(found),
         *([" ".join(f"{note}." for note in notes)] if (notes := list(_notes(found, compared))) else []),
         f"![Learning curves: {study.title}]({picture})",
     ]
@@ -156,15 +163,19 @@ def _table(
     header += [] if baseline is None else [f"P(better than {baseline})", "Cohen's d"]
     header += further
     by_key = {(one.group.task, one.group.method): one for one in compared}
-    missing = {method.name: method.agent for method in paper.missing}
-    methods = [*(method.name for method in study.methods), *missing]
+    sizes = {run.method: run.config.agent_kwargs["population"] for run in found.populations}
+    lacking = {method.name: f"no agent `{method.agent}`" for method in paper.missing}
+    if not populations_exist():
+        lacking |= dict.fromkeys(sizes, "needs the extra `ray`")
+    methods = [*(method.name for method in study.methods), *sizes, *(method.name for method in paper.missing)]
     rows = []
     for task in study.tasks:
         for method in methods:
             one = by_key.get((task.name, method))
-            row = [task.name, method, f"{task.total_env_steps:,}"]
+            size = f"{sizes[method]} x " if method in sizes else ""
+            row = [task.name, method, f"{size}{task.total_env_steps:,}"]
             if one is None or one.estimate is None:
-                why = f"not available: no agent `{missing[method]}`" if method in missing else "not yet"
+                why = f"not available: {lacking[method]}" if method in lacking else "not yet"
                 row += ["0", why, NONE]
             else:
                 row += [str(one.estimate.seeds), with_interval(one.estimate), number(one.std)]
@@ -228,9 +239,30 @@ def _gain(found: Measured, gain: Gain) -> str:
     return f"{text}{number(value)}, over {', '.join(tasks)}."
 
 
+def _of_populations(found: Measured) -> Iterator[str]:
+    """What a row of a population means, and how often it is perturbed."""
+    if not found.populations:
+        return
+    names = " and ".join(dict.fromkeys(run.method for run in found.populations))
+    size = found.populations[0].config.agent_kwargs["population"]
+    every = {run.task: run.config.agent_kwargs["perturb_every"] for run in found.populations}
+    intervals = sorted(set(every.values()))
+    steps = " or ".join(f"{number:,}" for number in intervals)
+    yield (
+        f"{names}: a population of {size} members side by side, each with the budget, counted as one run. "
+        "Its score is that of the member that is best at the end by its last 100 training episodes. A member "
+        f"is perturbed every {steps} env steps"
+        + (
+            f" (in the paper {PERTURB_EVERY:,}, shrunk with the budget)."
+            if intervals != [PERTURB_EVERY]
+            else "."
+        )
+    )
+
+
 def _notes(found: Measured, compared: Sequence[Compared]) -> Iterator[str]:
     yield from left_out(compared)
-    declared = len(found.study.runs())
+    declared = len(found.study.runs()) + len(found.populations)
     if found.runs.num_rows < declared:
         yield f"{declared - found.runs.num_rows} of the study's {declared} runs have not begun"
     if found.foreign:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from hyperrl_lab.commands.base import FAILED, USER_ERROR, USERS_ERRORS, complain, whole_number
+from hyperrl_env import InnerEnvError
+from hyperrl_lab.commands.base import (
+    FAILED,
+    INTERRUPTED,
+    USER_ERROR,
+    USERS_ERRORS,
+    complain,
+    whole_number,
+)
 from hyperrl_lab.commands.sweep import add_execution, carry_out
 from hyperrl_lab.paper import STUDIES
 from hyperrl_lab.reproduction import draw, markdown, measured, write_files
 from hyperrl_lab.results_page import check_page, write_section
+from hyperrl_lab.studies.populations import populations_exist, train_population
+from hyperrl_lab.studies.record import write_record
+from hyperrl_lab.studies.study import Study, StudyRun
 
 
 def add(subcommands: Any) -> None:
@@ -33,8 +46,8 @@ def add(subcommands: Any) -> None:
         type=float,
         default=1.0,
         metavar="SHARE",
-        help="share of the paper's budget of environment steps, for example 0.1 (default: 1); nothing else "
-        "changes, and every title shows it",
+        help="share of the paper's budget of environment steps, for example 0.1 (default: 1); but for "
+        "the intervals of populations nothing else changes, and every title shows it",
     )
     parser.add_argument(
         "--seeds", type=whole_number, metavar="N", help="number of seeds (default: the paper's)"
@@ -61,9 +74,13 @@ def _reproduce(arguments: argparse.Namespace, console: Console) -> int:
         if arguments.page is not None:
             # After the runs is too late to be told.
             check_page(arguments.page, name)
-        console.print(f"{study.title}: {len(study.runs())} runs", markup=False)
+        populations = paper.populations(study)
+        counts = f"{len(study.runs())} runs" + (f", {len(populations)} populations" if populations else "")
+        console.print(f"{study.title}: {counts}", markup=False)
         if not arguments.no_run:
             code = carry_out(study, folder, arguments, console)
+            if code in (0, FAILED) and populations and populations_exist():
+                code = _train(populations, study, arguments, console) or code
             if code not in (0, FAILED):
                 return code
         found = measured(paper, study, folder)
@@ -81,6 +98,37 @@ def _reproduce(arguments: argparse.Namespace, console: Console) -> int:
         return USER_ERROR
     console.print(table.read_text(encoding="utf-8"), markup=False, soft_wrap=True)
     console.print(f"written to {table} and {table.with_suffix('.png')}", markup=False, soft_wrap=True)
+    return code
+
+
+def _train(
+    populations: Sequence[StudyRun], study: Study, arguments: argparse.Namespace, console: Console
+) -> int:
+    """Trains populations, one after the other, and returns the exit code; one that fails stops no other."""
+    write_record(study, arguments.out, populations)
+    address = arguments.address or os.environ.get("RAY_ADDRESS")
+    code = 0
+    for run in populations:
+        steps = f"{run.config.agent_kwargs['population']} x {run.config.total_env_steps:,} env steps"
+        begins = f"{run.folder}: a population, {steps}"
+        try:
+            status = train_population(
+                run,
+                study,
+                arguments.out,
+                address=address,
+                # A cluster has its own.
+                workers=None if address else arguments.workers,
+                begin=lambda line=begins: console.print(line, markup=False),  # type: ignore[misc]
+            )
+        except (InnerEnvError, RuntimeError, *USERS_ERRORS) as error:
+            complain(f"{run.folder}: {error or repr(error)}")
+            code = FAILED
+            continue
+        if status == "interrupted":
+            complain(f"{run.folder} was interrupted. To train it again, move its folder elsewhere first.")
+            return INTERRUPTED
+        console.print(f"{run.folder}: {status}", markup=False)
     return code
 
 

@@ -86,22 +86,27 @@ class Ending:
     error: str = ""
 
 
-def is_done(job: Job) -> bool:
-    """Whether nothing of a job is left to do.
+def is_done(folder: Path, config: RunConfig, evaluate_episodes: int) -> bool:
+    """Whether nothing of a run is left to do.
+
+    Args:
+        folder: Its folder.
+        config: Its configuration, with the budget.
+        evaluate_episodes: See `Job`.
 
     Raises:
         ValueError: The folder holds another run, or a damaged configuration; the message says which.
     """
-    path = job.folder / CONFIG_FILE
+    path = folder / CONFIG_FILE
     if not path.exists():
         return False
     there, _ = read_config(path)
-    if found := differences(as_plain_values(asdict(there)), as_plain_values(asdict(job.config))):
+    if found := differences(as_plain_values(asdict(there)), as_plain_values(asdict(config))):
         raise ValueError(
-            f"{job.folder} holds another run: {'; '.join(found)}. It is left alone: give another folder, or "
+            f"{folder} holds another run: {'; '.join(found)}. It is left alone: give another folder, or "
             "move it elsewhere."
         )
-    return outcome(job.folder) is not None and not _evaluation_is_due(job)
+    return outcome(folder) is not None and not _evaluation_is_due(folder, evaluate_episodes)
 
 
 def carry_out(job: Job, report: Callable[[Snapshot], None], stop: Callable[[], bool]) -> Ending:
@@ -123,7 +128,7 @@ def carry_out(job: Job, report: Callable[[Snapshot], None], stop: Callable[[], b
 
 
 def _carry_out(job: Job, report: Callable[[Snapshot], None], stop: Callable[[], bool]) -> Ending:
-    if is_done(job):
+    if is_done(job.folder, job.config, job.evaluate_episodes):
         return Ending(str(outcome(job.folder)))
     if outcome(job.folder) is None:
         run = _prepare(job)
@@ -142,7 +147,7 @@ def _carry_out(job: Job, report: Callable[[Snapshot], None], stop: Callable[[], 
         report(snapshot(run.progress))
         if summary["status"] == "interrupted":
             return Ending("interrupted")
-    if _evaluation_is_due(job):
+    if _evaluation_is_due(job.folder, job.evaluate_episodes):
         if stop():
             return Ending("interrupted")
         evaluate(job.folder, job.evaluate_episodes)
@@ -174,13 +179,13 @@ def _prepare(job: Job) -> TrainingRun:
         raise
 
 
-def _evaluation_is_due(job: Job) -> bool:
+def _evaluation_is_due(folder: Path, episodes: int) -> bool:
     """Whether the run has not been evaluated with as many episodes."""
     try:
-        content = json.loads((job.folder / EVALUATION_FILE).read_text(encoding="utf-8"))
-        return bool(content["episodes"] < job.evaluate_episodes)
+        content = json.loads((folder / EVALUATION_FILE).read_text(encoding="utf-8"))
+        return bool(content["episodes"] < episodes)
     except (OSError, ValueError, LookupError, TypeError):
-        return job.evaluate_episodes > 0
+        return episodes > 0
 
 
 def snapshot(progress: Progress) -> Snapshot:

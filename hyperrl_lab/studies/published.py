@@ -12,7 +12,8 @@ from hyperrl_env.learners import learner_class
 from hyperrl_env.settings import get_settings
 from hyperrl_lab.config import RunConfig
 from hyperrl_lab.ids import id_kwargs
-from hyperrl_lab.studies.study import Method, Study
+from hyperrl_lab.search.methods import PERTURB_EVERY, POPULATION, POPULATIONS
+from hyperrl_lab.studies.study import Method, Study, StudyRun
 
 # So that at least one choice earns a hyper-reward.
 _FEWEST_PHASES = 2
@@ -59,7 +60,8 @@ class PublishedStudy:
         statistic: What is reported of the scores, a name of `statistics.STATISTICS`.
         claim: What the paper says of it.
         remark: What the paper leaves open, or this project does otherwise.
-        others: Methods of the paper whose agents may not exist yet. Those that exist are run too.
+        others: Methods of the paper beside the study's own: agents, which are run too once they exist, and
+            populations.
         published: The reported scores, by task and method.
         gains: The reported gains.
     """
@@ -76,15 +78,41 @@ class PublishedStudy:
 
     @property
     def missing(self) -> list[Method]:
-        """The methods whose agents do not exist."""
-        return [method for method in self.others if method.agent not in agents.AGENTS]
+        """The methods that are neither agents nor populations."""
+        known = (*agents.AGENTS, *POPULATIONS)
+        return [method for method in self.others if method.agent not in known]
+
+    def populations(self, study: Study) -> list[StudyRun]:
+        """The populations to train: for each seed and task, one by each such method.
+
+        Between two perturbations, a member does the same share of its budget at every scale: 50,000
+        environment steps of the paper's budget, but at least an environment phase.
+
+        Args:
+            study: A result of `scaled`.
+        """
+        methods = {method.name: method.agent for method in self.others if method.agent in POPULATIONS}
+        if not methods:
+            return []
+        whole = {run.task: _budget(run.config)[0] for run in self.study.runs()}
+        # Apart from its choices, a population's configuration is that of a run that makes none.
+        alone = replace(study, methods=[Method("fixed", name) for name in methods])
+        runs = []
+        for run in alone.runs():
+            budget, phase = _budget(run.config)
+            every = max(round(PERTURB_EVERY * budget / whole[run.task]), phase)
+            kwargs = {"population": POPULATION, "perturb_every": every}
+            config = replace(run.config, agent=methods[run.method], agent_kwargs=kwargs)
+            runs.append(replace(run, config=config))
+        return runs
 
     def scaled(
         self, scale: float = 1.0, seeds: int | None = None, tasks: Sequence[str] | None = None
     ) -> Study:
-        """The study of all methods that exist, with smaller budgets or fewer seeds or tasks.
+        """The study of all agents that exist, with smaller budgets or fewer seeds or tasks.
 
-        Nothing else changes: settings that are given in steps stay as they are.
+        Nothing else changes: settings that are given in steps stay as they are. Only the intervals of
+        `populations` shrink with the budgets.
 
         Args:
             scale: Share of the paper's budget in (0, 1]; of every run's budget at least two environment
@@ -98,7 +126,7 @@ class PublishedStudy:
         check_fraction("scale", scale, above_0=True)
         if seeds is not None:
             check_at_least("seeds", seeds, 1)
-        study, missing = self.study, self.missing
+        study = self.study
         names = [task.name for task in study.tasks]
         for task in tasks or ():
             check_choice("task", task, names)
@@ -108,7 +136,7 @@ class PublishedStudy:
         return replace(
             study,
             title=f"{study.title}, {_at(scale)}{', at least two environment phases' if least else ''}",
-            methods=[*study.methods, *(method for method in self.others if method not in missing)],
+            methods=[*study.methods, *(method for method in self.others if method.agent in agents.AGENTS)],
             seeds=study.seeds if seeds is None else range(seeds),
             tasks=[
                 replace(task, total_env_steps=budgets[task.name])

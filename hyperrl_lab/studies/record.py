@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hyperrl_env.saving.files import write_text
-from hyperrl_lab.studies.study import Study
+from hyperrl_lab.studies.study import Study, StudyRun
 
 RECORD_FILE = "study.json"
 
@@ -37,27 +38,39 @@ class StudyRecord:
     runs: tuple[RecordedRun, ...]
 
 
-def record_of(study: Study) -> StudyRecord:
+def record_of(study: Study, populations: Sequence[StudyRun] = ()) -> StudyRecord:
     """The record of a study.
+
+    Args:
+        study: The study.
+        populations: Those that belong to it. They follow its runs.
 
     Raises:
         ValueError: See `Study.runs`.
     """
-    runs = [RecordedRun(run.folder, run.task, run.method, run.config.seed) for run in study.runs()]
+    runs = [
+        RecordedRun(run.folder, run.task, run.method, run.config.seed)
+        for run in (*study.runs(), *populations)
+    ]
     baseline = study.baseline or study.methods[0].name or study.methods[0].agent
     return StudyRecord(study.title, baseline, tuple(runs))
 
 
-def write_record(study: Study, folder: Path) -> None:
+def write_record(study: Study, folder: Path, populations: Sequence[StudyRun] = ()) -> None:
     """Writes `study.json`, completely or not at all.
 
     Runs of an earlier record that are not the study's follow its own: a study that is carried out in parts
     ends as one.
 
+    Args:
+        study: The study.
+        folder: Its folder.
+        populations: See `record_of`.
+
     Raises:
         ValueError: See `Study.runs`; or the folder's `study.json` is damaged, or not a record.
     """
-    record = record_of(study)
+    record = record_of(study, populations)
     if (earlier := read_record(folder)) is not None:
         own = {run.folder for run in record.runs}
         others = tuple(run for run in earlier.runs if run.folder not in own)

@@ -116,11 +116,12 @@ def _prepare(study: Study, folder: Path) -> None:
 
 def _look(entry: Entry, board: Board) -> None:
     """Enters what the folder of a run says by itself: that it is done, or holds another run."""
+    job = entry.job
     try:
-        if is_done(entry.job):
-            board.take(entry.job.name, Ending("finished"))
+        if is_done(job.folder, job.config, job.evaluate_episodes):
+            board.take(job.name, Ending("finished"))
     except ValueError as error:
-        board.take(entry.job.name, Ending("failed", str(error)))
+        board.take(job.name, Ending("failed", str(error)))
 
 
 def _drive(

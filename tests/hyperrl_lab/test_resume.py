@@ -41,7 +41,8 @@ from hyperrl_lab.run import TrainingRun
 
 # Agents that keep what their choices have led to.
 METHODS = (
-    *("ultho", "lrrl", "hypercontroller", "adaptive_kl", "controller", "random_schedule"),
+    *("ultho", "lrrl", "hypercontroller", "adaptive_kl", "constant", "linear_decay"),
+    *("controller", "random_schedule"),
     *("hoof", "tmg", "lookahead"),
 )
 # What tells the time, and so differs between any two runs.

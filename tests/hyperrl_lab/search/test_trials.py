@@ -1,17 +1,25 @@
 import itertools
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import optuna
 import pytest
 
+from hyperrl_lab.cli import main
 from hyperrl_lab.config import read_config
 from hyperrl_lab.results import read_actions
 from hyperrl_lab.run import TrainingRun
 from hyperrl_lab.search import trials as module
 from hyperrl_lab.search.methods import search_config
 from hyperrl_lab.search.trials import run_trials
+
+SECONDS = 300
 
 
 def search(folder, config, choices, **kwargs):
@@ -110,6 +118,39 @@ def test_the_trial_that_was_cut_off_is_resumed_from_its_checkpoint(run_config, g
     for name in ("mean_return", "env_steps", "episodes", "best", "runs"):
         assert continued[name] == summary[name]
     assert summary["env_steps"] == 2 * 256
+
+
+def test_a_search_that_is_killed_and_started_again_ends_as_an_undisturbed_one(
+    small_arguments, tmp_path, capsys
+):
+    arguments = [item for item in small_arguments if item not in ("--agent", "random")]
+    space = 'search_space={"learning_rate": {"low": 1e-4, "high": 1e-2}}'
+    arguments += ["--set", space, "--method", "random_search", "--trials", "3", "--checkpoint-minutes", "0"]
+    folder, alone = tmp_path / "killed", tmp_path / "alone"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hyperrl_lab", "search", *arguments, "--out", str(folder)],
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.DEVNULL,
+    )
+    # In its second trial, whose number is 1.
+    second = folder / "trials" / "0001"
+    until = time.monotonic() + SECONDS
+    while len(list(second.glob("checkpoints/step-*"))) < 2:
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (second / "summary.json").exists()
+    first = (folder / "trials" / "0000" / "model.zip").stat().st_mtime_ns
+    for out in (folder, alone):
+        assert main(["search", *arguments, "--out", str(out)]) == 0
+    assert (folder / "trials" / "0000" / "model.zip").stat().st_mtime_ns == first
+    assert details(folder) == details(alone)
+    assert len(details(folder)["runs"]) == 3
+    for name in ("actions.parquet", "episodes.parquet", "phases.parquet"):
+        assert (folder / name).read_bytes() == (alone / name).read_bytes()
 
 
 def test_a_trial_is_an_ordinary_run_with_its_values_in_force(run_config, tmp_path):

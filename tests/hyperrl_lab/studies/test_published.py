@@ -75,6 +75,21 @@ def test_seeds_and_tasks_can_be_fewer():
     ]
 
 
+def test_the_populations_of_the_paper_are_perturbed_as_often_at_every_scale():
+    paper = STUDIES["table2"]
+    whole = paper.populations(paper.scaled(seeds=1))
+    assert [run.folder for run in whole[:3]] == [
+        *("Hopper-PBT-0", "Hopper-PB2-0", "InvertedDoublePendulum-PBT-0"),
+    ]
+    assert len(whole) == 8
+    assert (whole[1].config.agent, whole[1].config.total_env_steps) == ("pb2", 1_000_000)
+    for scale, budget, every in ((1, 1_000_000, 50_000), (0.1, 100_000, 5_000), (1e-6, 4_096, 2_048)):
+        for run in paper.populations(paper.scaled(scale, seeds=1)):
+            assert run.config.total_env_steps == budget
+            assert run.config.agent_kwargs == {"population": 4, "perturb_every": every}
+    assert STUDIES["fig2"].populations(FIGURE_2) == []
+
+
 def test_a_method_works_by_itself_once_its_agent_exists(later):
     method = Method("later", "LATER")
     paper = replace(STUDIES["table1"], others=[method])

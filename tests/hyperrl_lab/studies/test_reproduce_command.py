@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from hyperrl_lab import paper as paper_module
+from hyperrl_lab import reproduction
 from hyperrl_lab.cli import main
 from hyperrl_lab.commands import reproduce
 from hyperrl_lab.run import TrainingRun
+from hyperrl_lab.search.methods import POPULATIONS
 from hyperrl_lab.studies.record import write_record
 from hyperrl_lab.studies.study import Method
 
@@ -29,7 +31,7 @@ SMALL = {
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Carries out studies without processes of their own, which take seconds to start."""
+    """Carries out studies without processes of their own, which take seconds to start, and without Ray."""
 
     def carry_out(study, folder, arguments, console):
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +42,8 @@ def in_this_process(monkeypatch):
         return 0
 
     monkeypatch.setattr(reproduce, "carry_out", carry_out)
+    for module in (reproduce, reproduction):
+        monkeypatch.setattr(module, "populations_exist", lambda: False)
 
 
 @pytest.mark.parametrize("name", paper_module.STUDIES)
@@ -63,6 +67,8 @@ def test_a_study_runs_from_end_to_end(name, in_this_process, monkeypatch, tmp_pa
     for row, method in zip(rows, [*methods] * len(tasks), strict=True):
         if method in paper.missing:
             assert row[4] == f"not available: no agent `{method.agent}`"
+        elif method.agent in POPULATIONS:
+            assert row[3:5] == ["0", "not available: needs the extra `ray`"]
         elif settings is not TINY_GAMES:  # in which no game ends
             assert row[3] == "1"
             float(row[4].replace(",", ""))
