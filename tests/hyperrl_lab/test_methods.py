@@ -9,8 +9,8 @@ from hyperrl_lab.config import read_config
 from hyperrl_lab.run import TrainingRun
 
 TABLES = ("actions.parquet", "episodes.parquet", "phases.parquet")
-# Environment steps: a few phases, of 512 steps with PPO on Hopper, of 80 with A2C on HalfCheetah.
-PPO, A2C = ("HyperRL-PPO-Hopper-v0", "2048"), ("HyperRL-A2C-HalfCheetah-v0", "2400")
+# Environment steps: a few phases, of 2,048 steps with PPO on Hopper, of 80 with A2C on HalfCheetah.
+PPO, A2C = ("HyperRL-PPO-Hopper-v0", "6144"), ("HyperRL-A2C-HalfCheetah-v0", "2400")
 METHODS = {
     **dict.fromkeys(("adaptive_kl", "constant", "linear_decay", "ultho", "hypercontroller", "prior"), PPO),
     **dict.fromkeys(("hoof", "tmg", "lrrl"), A2C),
@@ -37,4 +37,4 @@ def test_a_method_repeats_by_seed_and_resumes_to_the_same_result(method, tmp_pat
     assert main(["resume", str(cut)]) == 0
     assert tables(cut) == tables(once)
     assert main([*command, "--seed", "4", "--out", str(other)]) == 0
-    assert tables(other)["episodes.parquet"] != tables(once)["episodes.parquet"]
+    assert tables(other)["phases.parquet"] != tables(once)["phases.parquet"]
