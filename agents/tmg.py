@@ -24,6 +24,8 @@ from hyperrl_env.numeric.discounted_sums import discounted_sums
 
 # From a meta-parameter at infinity no gradient leads back.
 _EDGE = 1e-3
+# The exponential of more is too large for a float.
+_LARGEST_EXPONENT = 700.0
 
 
 class TargetDerivatives(NamedTuple):
@@ -63,21 +65,23 @@ def target_derivatives(rollout: CollectedRollout, gamma: float, gae_lambda: floa
 
 
 def log_step(value: float, slope: float, meta_step: float) -> float:
-    """A gradient step on log value, which keeps it positive.
+    """A gradient step on log value, which keeps it positive; infinite where it is too long for a float.
 
     Args:
         value: The meta-parameter, above 0.
         slope: d J / d value.
         meta_step: beta.
     """
-    return value * math.exp(meta_step * value * slope)
+    exponent = meta_step * value * slope
+    return value * math.exp(exponent) if exponent < _LARGEST_EXPONENT else math.inf
 
 
 def logit_step(value: float, slope: float, meta_step: float) -> float:
     """A gradient step on log(value / (1 - value)), which keeps it between 0 and 1; arguments as above."""
     inside = min(max(value, _EDGE), 1 - _EDGE)
     logit = math.log(inside / (1 - inside)) + meta_step * inside * (1 - inside) * slope
-    return 1 / (1 + math.exp(-logit))
+    # The logistic function, in a form that does not overflow.
+    return (1 + math.tanh(logit / 2)) / 2
 
 
 class MetaGradientAgent(HyperAgent):

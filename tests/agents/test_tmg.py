@@ -1,5 +1,7 @@
 """The meta-gradient: against finite differences through real updates, and where its direction is known."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,10 @@ def test_the_steps_are_gradient_steps_on_logarithm_and_logit():
     # Steps of any length stay inside, and lead back from the edge.
     assert 0 < log_step(0.5, -100.0, 1.0) < logit_step(1.0, -100.0, 1.0) < 1
     assert logit_step(1.0, 1e5, 1.0) <= 1
+    # Gradients of a ruined policy can have any size.
+    for slope in (1e30, -1e30, 1e308):
+        assert log_step(0.5, slope, 10.0) == (math.inf if slope > 0 else 0)
+        assert logit_step(0.5, slope, 10.0) == (slope > 0)
 
 
 # ---------------------------------------------------------------------- through a real update
