@@ -165,7 +165,7 @@ def _table(
     by_key = {(one.group.task, one.group.method): one for one in compared}
     sizes = {run.method: run.config.agent_kwargs["population"] for run in found.populations}
     lacking = {method.name: f"no agent `{method.agent}`" for method in paper.missing}
-    if not populations_exist():
+    if sizes and not populations_exist():
         lacking |= dict.fromkeys(sizes, "needs the extra `ray`")
     methods = [*(method.name for method in study.methods), *sizes, *(method.name for method in paper.missing)]
     rows = []

@@ -143,6 +143,8 @@ def _sweep(arguments: argparse.Namespace, console: Console) -> int:
         if page is not None:
             # After the runs is too late to be told.
             check_page(page, _name(arguments))
+            if len(study.tasks) < 2:
+                raise ValueError("--page ranks methods over tasks: the study needs at least two.")
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))
         return USER_ERROR

@@ -1,5 +1,7 @@
 """A league: the ranking, against rliable and numbers by hand, and the page that a sweep writes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rliable import library
@@ -106,6 +108,11 @@ def test_a_page_that_cannot_be_written_is_told_before_the_runs(folder, study, as
     new = tmp_path / "new"
     assert main(["sweep", str(file), "--out", str(new), "--page", str(page)]) == 2
     assert "must have the marks <!-- five: begin -->" in capsys.readouterr().err
+    assert not new.exists()
+    page.write_text("<!-- one: begin -->\n<!-- one: end -->\n")
+    one = as_toml(replace(study, tasks=study.tasks[:1]), tmp_path / "one.toml")
+    assert main(["sweep", str(one), "--out", str(new), "--page", str(page)]) == 2
+    assert "the study needs at least two" in capsys.readouterr().err
     assert not new.exists()
     options = ["--id", "HyperRL-PPO-CartPole-v0", "--out", str(new), "--page", str(page)]
     assert main(["sweep", *options]) == 2
