@@ -48,7 +48,7 @@ def table(quick: bool = False) -> Table:
     """A row per side."""
     if (os.cpu_count() or 1) < max(WORKERS):
         raise UnavailableError("the machine has one core")
-    steps, alone, runs, repetitions = (1, 1, 2, 1) if quick else (150, 20, 4, 3)
+    steps, alone, runs, repetitions = (1, 1, 2, 1) if quick else (150, 20, 6, 3)
     sides = {
         "SB3": (sb3(alone * N_STEPS), alone),
         **{str(n): (whole_sweep(steps * N_STEPS, runs, n), runs * steps) for n in WORKERS},

@@ -18,27 +18,27 @@ from hyperrl_env.numeric.arrays import SharedArrays
 PROJECTION_SEED = 0
 
 
-class Products:
-    """Memory for the products W_m^n C_m^n, one after the other; a copy has memory of its own.
+class StateMemory:
+    """Memory of a hyper-state: the products W_m^n C_m^n and the position; a copy has memory of its own.
 
     Args:
         rows: Of every product.
         columns: Of all of them.
 
     Attributes:
-        flat: All products, (sum of rows * columns,).
-        parts: The products, (rows, columns) each; views of `flat`.
+        state: All products one after the other, and the position, (sum of rows * columns + 1,).
+        products: The products, (rows, columns) each; views of `state`.
     """
 
     def __init__(self, rows: Sequence[int], columns: int) -> None:
         self._shape = rows, columns
-        self.flat = np.empty(sum(rows) * columns, np.float32)
+        self.state = np.empty(sum(rows) * columns + 1, np.float32)
         ends = np.cumsum(rows) * columns
-        self.parts = [part.reshape(-1, columns) for part in np.split(self.flat, ends[:-1])]
+        self.products = [part.reshape(-1, columns) for part in np.split(self.state[:-1], ends[:-1])]
 
-    def __reduce__(self) -> tuple[type[Products], tuple[Sequence[int], int]]:
+    def __reduce__(self) -> tuple[type[StateMemory], tuple[Sequence[int], int]]:
         # NumPy copies views without the array that they are views of.
-        return Products, self._shape
+        return StateMemory, self._shape
 
 
 class HyperStateProjector(nn.Module):
@@ -64,7 +64,7 @@ class HyperStateProjector(nn.Module):
         )
         self.state_size = dim * sum(rows for rows, _ in shapes) + 1
         self._arrays = SharedArrays(self.maps)
-        self._products = Products([rows for rows, _ in shapes], dim)
+        self._memory = StateMemory([rows for rows, _ in shapes], dim)
 
     def forward(self, matrices: Sequence[Tensor], position: Tensor) -> Tensor:
         """Eq. 2: s = [vec(W_m^n C_m^n)], then the position in the update phase.
@@ -91,9 +91,10 @@ class HyperStateProjector(nn.Module):
         """
         # Dozens of small products: Torch's calls would cost several times the arithmetic.
         with np.errstate(over="ignore", invalid="ignore"):
-            for matrix, c, product in zip(matrices, self._arrays(), self._products.parts, strict=True):
+            for matrix, c, product in zip(matrices, self._arrays(), self._memory.products, strict=True):
                 np.dot(matrix, c, out=product)
-        state = np.append(self._products.flat, np.float32(position))
+        self._memory.state[-1] = position
+        state = self._memory.state.copy()
         if not np.isfinite(state).all():
             # Finite weights overflow float32 only beyond 1e37; clamp rather than hand out infinity.
             np.nan_to_num(state, copy=False)

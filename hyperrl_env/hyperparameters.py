@@ -57,9 +57,10 @@ class Definition:
         if not self.allows(float(value)) or (self.integer and value != int(value)):
             raise ValueError(f"{name}={value:g} is outside its domain: {self.domain}.")
 
-    def number(self, value: float) -> float:
-        """The value as an int if only whole numbers make sense, else as a float."""
-        return int(value) if self.integer else float(value)
+    @property
+    def kind(self) -> type[int] | type[float]:
+        """What its values are: int if only whole numbers make sense, else float."""
+        return int if self.integer else float
 
     @property
     def domain(self) -> str:

@@ -30,12 +30,14 @@ class Display:
 
     def __init__(self, console: Console, progress: Progress) -> None:
         self._console = console
+        # Rich looks at the environment's variables at every question.
+        self._is_terminal = console.is_terminal
         self._progress = progress
         self._parts = 0
 
     def live(self) -> AbstractContextManager[object]:
         """A context manager that shows the progress."""
-        if not self._console.is_terminal:
+        if not self._is_terminal:
             return nullcontext()
         return Live(get_renderable=self._picture, console=self._console, refresh_per_second=4)
 
@@ -43,7 +45,7 @@ class Display:
         """Shows a hyper-step."""
         # The last rollout is collected but not yet trained on: the run is not at its end.
         ending = progress.env_steps >= progress.total_env_steps and not progress.finished
-        if self._console.is_terminal or ending:
+        if self._is_terminal or ending:
             return
         parts = min(progress.env_steps * _PARTS // progress.total_env_steps, _PARTS)
         if parts > self._parts:

@@ -176,8 +176,8 @@ def python_code(schedule: Schedule) -> str:
     """
     columns = []
     for name, course in schedule.courses.items():
-        number = DEFINITIONS[name].number
-        values = [number(round(v) if DEFINITIONS[name].integer else v) for v in course.values]
+        own = DEFINITIONS[name]
+        values = [own.kind(round(v) if own.integer else v) for v in course.values]
         columns.append(f"    {name!r}: {values!r},")
     listed = "{\n" + "\n".join(columns) + "\n}"
     return _HEAD.format(runs="; ".join(schedule.runs), algorithm=schedule.algorithm, values=listed)

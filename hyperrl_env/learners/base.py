@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cache
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -33,6 +34,12 @@ from hyperrl_env.learners.rollout_targets import (
 )
 from hyperrl_env.learners.step_guard import LONGEST_STEP, LastGoodState, has_bounded_steps, headroom
 from hyperrl_env.learners.update_phase import UpdatePhase
+
+
+@cache
+def _kinds(names: tuple[str, ...]) -> tuple[tuple[str, type[int] | type[float]], ...]:
+    """Hyperparameters and what their values are; looked up once, for every update asks for it."""
+    return tuple((name, definition(name).kind) for name in names)
 
 
 class InnerLearner(OnPolicyAlgorithm):
@@ -264,7 +271,7 @@ class InnerLearner(OnPolicyAlgorithm):
 
     def values_in_force(self) -> dict[str, float]:
         """The value that the live objects hold of every hyperparameter offered."""
-        return {name: definition(name).number(self._in_force(name)) for name in self.offered}
+        return {name: kind(self._in_force(name)) for name, kind in _kinds(self.offered)}
 
     def update_statistics(self) -> dict[str, float | None]:
         """Means over the updates of this phase, by SB3's names; explained variance of the rollout.

@@ -28,7 +28,9 @@ class GradientHistory:
             [part.view(p.shape) for part, p in zip(flat.split(sizes), like, strict=True)]
             for flat in self._flat
         ]
-        self._arrays = [SharedArrays(views) for views in self._views]
+        self._arrays = [
+            SharedArrays(views, [flat]) for views, flat in zip(self._views, self._flat, strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self._flat)

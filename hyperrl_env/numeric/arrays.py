@@ -5,7 +5,7 @@ Equation numbers refer to Le et al., "Episodic Policy Gradient Training", AAAI 2
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +33,18 @@ class SharedArrays:
 
     Args:
         tensors: Parameters or buffers; copied at every call if they are not on the CPU.
+        memory: Tensors that they are all views of. None: each has memory of its own.
     """
 
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
+    def __init__(self, tensors: Iterable[Tensor], memory: Sequence[Tensor] | None = None) -> None:
         self._tensors = tuple(tensors)
+        self._memory = self._tensors if memory is None else memory
         self._pointers: list[int] = []
         self._arrays: list[NDArray[np.float32]] = []
 
     def __call__(self) -> list[NDArray[np.float32]]:
         """The matrices, as they are now."""
-        pointers = [tensor.data_ptr() for tensor in self._tensors]
+        pointers = [tensor.data_ptr() for tensor in self._memory]
         if pointers != self._pointers or self._tensors[0].device.type != "cpu":
             self._pointers = pointers
             self._arrays = [as_matrix(tensor.detach()).cpu().numpy() for tensor in self._tensors]

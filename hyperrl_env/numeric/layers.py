@@ -48,7 +48,8 @@ def forward(layers: Sequence[Layer], x: Floats) -> list[Floats]:
     """The inputs of all layers and the last one's output; x is (B, in) or, for each of two, (2, B, in)."""
     activations = [x]
     for layer in layers:
-        x = x @ layer.weight.mT
+        # The same numbers; on a single layer's small matrices `dot` takes half the time.
+        x = np.dot(x, layer.weight.T) if layer.weight.ndim == 2 else x @ layer.weight.mT
         x += layer.bias
         if layer.activation == "tanh":
             np.tanh(x, out=x)

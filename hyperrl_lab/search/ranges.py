@@ -57,10 +57,10 @@ def ranges(space: BoundSearchSpace) -> dict[str, Range]:
         for row, bin_ in enumerate(space.bins[name]):
             if hyperparameter.relative or any(math.isclose(bin_, given) for given in hyperparameter.bins):
                 index = np.ravel_multi_index([row if i == place else 0 for i in range(len(shape))], shape)
-                listed.add(own.number(space.values(space.joint_action(index))[name]))
+                listed.add(own.kind(space.values(space.joint_action(index))[name]))
         values = tuple(sorted(listed))
-        low = values[0] if hyperparameter.low is None else own.number(hyperparameter.low)
-        high = values[-1] if hyperparameter.high is None else own.number(hyperparameter.high)
+        low = values[0] if hyperparameter.low is None else own.kind(hyperparameter.low)
+        high = values[-1] if hyperparameter.high is None else own.kind(hyperparameter.high)
         scale: Scale = "linear" if low <= 0 else hyperparameter.box_scale
         found[name] = Range(low, high, scale, own.integer, values)
     return found
