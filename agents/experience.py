@@ -220,7 +220,8 @@ def read_experience(path: Path) -> Experience:
                 key.decode(): text.decode() for key, text in (file.schema_arrow.metadata or {}).items()
             }
             _check_format(path, metadata, file.schema_arrow)
-            columns = file.read().to_pydict()
+            table = file.read()
+        columns = {name: _column(table[name].combine_chunks()) for name in _COLUMNS}
     except OSError as error:
         reason = error.strerror or str(error)
         raise ValueError(f"The experience {path} cannot be read: {reason}.") from error
@@ -254,14 +255,23 @@ def _check_format(path: Path, metadata: Mapping[str, str], schema: pa.Schema) ->
         )
 
 
+def _column(values: pa.Array) -> Sequence[Any]:
+    """A column's entries; lists of numbers as arrays, without making every number an object of Python's."""
+    if not pa.types.is_list(values.type):
+        return list(values.to_pylist())
+    if values.null_count or values.values.null_count:
+        raise pa.ArrowInvalid("numbers are missing")
+    # Not `to_numpy`, which loads Pandas.
+    numbers, ends = np.from_dlpack(values.flatten()), np.from_dlpack(values.offsets)
+    return np.split(numbers, ends[1:-1])
+
+
 def _past_run(row: Mapping[str, Any]) -> PastRun:
-    changes = {name: np.array(row[f"change.{name}"], np.float32) for name in CHANGES}
+    changes = {name: row[f"change.{name}"] for name in CHANGES}
     return PastRun(
         **{name: row[name] for name in _PER_RUN},
-        env_steps=np.array(row["env_steps"], np.int64),
-        diagnostics=np.stack(
-            [np.array(row[f"diagnostic.{name}"], np.float32) for name in DIAGNOSTICS], axis=1
-        ),
+        env_steps=row["env_steps"],
+        diagnostics=np.stack([row[f"diagnostic.{name}"] for name in DIAGNOSTICS], axis=1),
         changes={name: change for name, change in changes.items() if np.isfinite(change).any()},
     )
 

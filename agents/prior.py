@@ -1,9 +1,9 @@
 """What earlier runs teach about schedules: a model of a run's outcome, and the schedule that it likes best.
 
-The model is a Gaussian process (Rasmussen and Williams, 2006, Alg. 2.1) of scikit-learn over whole runs. Its
-input x is a run's schedule, a line per hyperparameter (`agents.lines`), and the context c: budget, whether
-the task normalises, and whether it lets the learning rate fall. Its output is the run's outcome, standardised
-among the runs with the same task, settings and budget. What a schedule is worth at a context is told from
+The model is a Gaussian process (`agents.gaussian_process`) over whole runs. Its input x is a run's schedule,
+a line per hyperparameter (`agents.lines`), and the context c: budget, whether the task normalises, and
+whether it lets the learning rate fall. Its output is the run's outcome, standardised among the runs with the
+same task, settings and budget. What a schedule is worth at a context is told from
 the *difference* to the task's own training, the line 0,
 
     d(x) = f(x, c) - f(0, c),   mean m(x),   standard deviation s(x),
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from agents.experience import Experience, load_experience, pinned
+from agents.gaussian_process import GaussianProcess
 from agents.lines import RANGES, Floats, LineAgent, drawn, env_kwargs, fitting
 from hyperrl_env import HyperRLEnv
 from hyperrl_env.checks import check_bool, is_number
@@ -122,19 +122,10 @@ class OutcomeModel:
     def __init__(
         self, names: Sequence[str], lines: Floats, contexts: Sequence[Context], outcomes: Floats
     ) -> None:
-        # Loaded here: it takes seconds, which every agent would wait for.
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-
         self.names, self.lines = tuple(names), lines
-        context = np.array([context.features() for context in contexts])
-        kernel = ConstantKernel(1.0, (0.05, 5.0)) * RBF(1.0, (0.4, 2.5)) + WhiteKernel(0.5, (0.02, 2.0))
-        # Its parameters may reach their bounds, which are part of the model.
-        self._process = GaussianProcessRegressor(kernel)
-        with _one_thread(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._process.fit(np.concatenate([line_features(names, lines), context], axis=1), outcomes)
+        features = np.array([context.features() for context in contexts])
+        points = np.concatenate([line_features(names, lines), features], axis=1)
+        self._process = GaussianProcess(points, outcomes)
 
     def differences(self, lines: Floats, context: Context) -> tuple[Floats, Floats]:
         """What lines are worth against the task's own values.
@@ -146,15 +137,8 @@ class OutcomeModel:
         Returns:
             m and s of the difference d, (n,) each.
         """
-        process = self._process
-        signal = process.kernel_.k1
-        own, points = (self._points(x, context) for x in (np.zeros_like(lines[:1]), lines))
-        between = signal(points, process.X_train_) - signal(own, process.X_train_)
-        with _one_thread():
-            explained = np.linalg.solve(process.L_, between.T)
-        prior = 2.0 * (signal.diag(own) - signal(points, own)[:, 0])
-        variance = np.maximum(prior - (explained**2).sum(axis=0), 0.0)
-        return between @ process.alpha_, np.sqrt(variance)
+        points, own = (self._points(x, context) for x in (lines, np.zeros_like(lines[:1])))
+        return self._process.differences(points, own)
 
     def _points(self, lines: Floats, context: Context) -> Floats:
         features = line_features(self.names, lines)
@@ -249,12 +233,13 @@ def model_of(experience: Experience) -> OutcomeModel:
             "The experience teaches nothing: no two of its runs, with different scores, have the task, its "
             "settings and the budget in common."
         )
-    return OutcomeModel(
-        names,
-        np.array([[run.line(name) for name in names] for run, _ in known]),
-        [Context(run.budget, run.normalize, run.decays) for run, _ in known],
-        np.array([z for _, z in known]),
-    )
+    with _one_thread():
+        return OutcomeModel(
+            names,
+            np.array([[run.line(name) for name in names] for run, _ in known]),
+            [Context(run.budget, run.normalize, run.decays) for run, _ in known],
+            np.array([z for _, z in known]),
+        )
 
 
 class PriorAgent(LineAgent):
@@ -323,6 +308,7 @@ class PriorAgent(LineAgent):
     def choose(self) -> Floats:
         """See `LineAgent.choose`."""
         context = Context.of(self.env)
-        if self._sample:
-            return promising_lines(self.model, context, self.rng, slopes=self._slopes)
-        return best_lines(self.model, context, caution=self._caution, slopes=self._slopes)
+        with _one_thread():
+            if self._sample:
+                return promising_lines(self.model, context, self.rng, slopes=self._slopes)
+            return best_lines(self.model, context, caution=self._caution, slopes=self._slopes)

@@ -1,50 +1,60 @@
-"""The study of the training runs is what the protocol says."""
+"""The studies of the training runs and of the evaluation are what the protocol says."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from hyperrl_env.settings import get_settings
 from hyperrl_lab.ids import id_kwargs
-from hyperrl_lab.studies.declaration import read_study
+from hyperrl_lab.studies.declaration import parse_seeds, read_study
 
 ROOT = Path(__file__).parents[3]
-HELD_OUT = ("InvertedDoublePendulum", "Swimmer", "BipedalWalker", "Ant")
-TRAINING = (
-    *("HalfCheetah", "Hopper", "Walker2d", "LunarLanderContinuous", "Pendulum"),
-    *("Acrobot-v1", "InvertedPendulum-v5"),
-)
+TRAINING = {"HalfCheetah", "Hopper", "Walker2d", "LunarLanderContinuous"}
+HELD_OUT = {"InvertedDoublePendulum", "Swimmer", "BipedalWalker", "Ant"}
+LEARNED_FROM = ("league", "experience-1", "experience-2", "experience-3")
+EVALUATIONS = {"evaluation-training-tasks": TRAINING, "evaluation-held-out-tasks": HELD_OUT}
 
 
-@pytest.fixture(scope="module")
-def configs():
-    return [run.config for run in read_study(ROOT / "studies" / "experience-training.toml").runs()]
+def study(name):
+    return read_study(ROOT / "studies" / f"{name}.toml")
 
 
-def trained(config):
-    return id_kwargs(config.id).get("task") or config.env_kwargs["env_id"]
+def declared(name):
+    """A study's file as it is: one that learns from a file cannot be read as a study without it."""
+    return tomllib.loads((ROOT / "studies" / f"{name}.toml").read_text())
 
 
-def test_tasks_budgets_and_seeds(configs):
-    assert {trained(config) for config in configs} == set(TRAINING)
-    assert {config.total_env_steps for config in configs} == {100_000, 300_000, 1_000_000}
-    assert {config.seed for config in configs} == set(range(100, 110))
-    assert {config.agent for config in configs} == {"random_schedule"}
+def tasks(found):
+    return {id_kwargs(task["id"])["task"] for task in found["tasks"]}
 
 
-def test_every_task_has_both_shorter_budgets_from_every_starting_point(configs):
-    for task in TRAINING:
-        starts = {"paper", "sb3"} if task in TRAINING[:5] else {"paper"}
-        for budget in (100_000, 300_000):
-            same = [c for c in configs if (trained(c), c.total_env_steps) == (task, budget)]
-            assert {c.env_kwargs.get("settings", "paper") for c in same} == starts
-            assert len(same) == 10 * len(starts)
-            for config in same:
-                point = config.env_kwargs.get("settings", "paper")
-                get_settings("PPO", id_kwargs(config.id).get("task"), point)
+@pytest.mark.parametrize("name", LEARNED_FROM)
+def test_nothing_is_learned_on_a_held_out_task_or_a_seed_of_the_evaluation(name):
+    found = declared(name)
+    assert tasks(found) == TRAINING
+    assert not set(parse_seeds(found["seeds"])) & set(range(10, 20))
 
 
-def test_the_page_names_what_the_study_has():
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_the_evaluation_has_new_seeds_and_every_control(name):
+    found = study(name)
+    assert tasks(declared(name)) == EVALUATIONS[name]
+    assert {run.config.seed for run in found.runs()} == set(range(10, 15))
+    assert found.baseline == "default"
+    agents = [(method.agent, method.settings) for method in found.methods]
+    assert {agent for agent, _ in agents} == {"fixed", "random", "epgt", "adaptive_kl", "prior"}
+    # What is evaluated is the file that ships.
+    assert not any("experience" in settings for agent, settings in agents if agent == "prior")
+
+
+def test_a_round_draws_from_the_file_that_the_round_before_left():
+    for number in (2, 3):
+        (method,) = declared(f"experience-{number}")["methods"]
+        assert method["agent"] == "prior"
+        assert method["settings"] == {"sample": True, "experience": f"runs/experience-{number - 1}.parquet"}
+
+
+def test_the_page_has_the_tasks_and_the_command_of_every_study():
     page = (ROOT / "docs" / "experience.md").read_text()
-    assert all(task in page for task in (*TRAINING, *HELD_OUT))
-    assert "100 to 109" in page
+    assert all(task in page for task in TRAINING | HELD_OUT)
+    assert all(f"studies/{name}.toml" in page for name in (*LEARNED_FROM, *EVALUATIONS))
