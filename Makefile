@@ -41,7 +41,7 @@ docs: $(READY)
 notebooks: $(READY)
 	for text in notebooks/*.py; do $(BIN)/jupytext --to notebook --execute $$text || exit 1; done
 
-# Takes about half an hour, and writes the tables of benchmarks/README.md anew.
+# Takes about an hour, and writes the tables of benchmarks/README.md anew.
 benchmarks: $(READY)
 	$(BIN)/python -m benchmarks --write
 

@@ -1,7 +1,7 @@
 r"""A small policy from diagnostics to hyperparameters, whose weights many runs have taught.
 
-Let d = T(value) - T(own), with own the task's own value at the start of the run, and T the logarithm, or of
-gae_lambda the logarithm of how far it looks ahead. Before the update phase t,
+Let d be the change of a value against the task's own at the start of the run, on the scale of
+`hyperrl_env.diagnostics.CHANGES`: a log ratio, of gae_lambda that of how far it looks ahead. Before the update phase t,
 
     d_t = (1 + w_own) d0_t + sum_i w_i x_i + s_t                                        (level)
     s_t = s_{t-1} + clip(GAIN sum_j v_j y_j, -MAX_STEP, MAX_STEP),  s_0 = 0             (step)
@@ -16,8 +16,8 @@ one point of the space: `kl_rule`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -35,10 +35,11 @@ from agents.controller_weights import (
     ControllerWeights,
     read_weights,
 )
+from agents.lines import value
 from agents.values import action_of, check_continuous, check_handled, own_values
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_env.checks import check_bool
-from hyperrl_env.diagnostics import bounded, log_horizon_ratio, log_ratio
+from hyperrl_env.diagnostics import CHANGES, bounded
 from hyperrl_env.hyperparameters import definition
 
 Floats = NDArray[np.float64]
@@ -47,43 +48,20 @@ GAIN = 0.1
 # A value changes from phase to phase by its steps at most as much as in `agents.adaptive_kl`.
 MAX_STEP = math.log(FACTOR)
 _USUAL_KL = 0.01
-# As in the diagnostics.
-_LEAST_DISCOUNTING = 1e-3
 # What is known beforehand of every phase; all other features are measured.
 _KNOWN = ("bias", "progress", "log_budget", "own_schedule")
 _MEASURED = tuple(name for name in dict.fromkeys((*LEVEL, *STEP)) if name not in _KNOWN)
 _OWN_SCHEDULE = LEVEL.index("own_schedule")
 
 
-def _times(start: float, change: float) -> float:
-    return start * math.exp(change)
-
-
-def _looking_ahead(start: float, change: float) -> float:
-    return 1 + _LEAST_DISCOUNTING - (1 - start + _LEAST_DISCOUNTING) * math.exp(-change)
-
-
-class Lever(NamedTuple):
-    """How a hyperparameter is moved.
-
-    Attributes:
-        offered: What the search space offers.
-        change: T(value) - T(start), of value and start.
-        value: Its inverse: the value, of start and change.
-    """
-
-    offered: Mapping[str, float]
-    change: Callable[[float, float], float] = log_ratio
-    value: Callable[[float, float], float] = _times
-
-
-LEVERS: Mapping[str, Lever] = {
-    "learning_rate": Lever({"low": 1e-6, "high": 1e-2}),
-    "clip_range": Lever({"low": 0.01, "high": 1.0}),
-    "gae_lambda": Lever({"low": 0.5, "high": 1.0}, log_horizon_ratio, _looking_ahead),
+# What the search space offers.
+_OFFERED: Mapping[str, Mapping[str, float]] = {
+    "learning_rate": {"low": 1e-6, "high": 1e-2},
+    "clip_range": {"low": 0.01, "high": 1.0},
+    "gae_lambda": {"low": 0.5, "high": 1.0},
     # Its standard multiples: they fit every rollout.
-    "batch_size": Lever({}),
-    "n_epochs": Lever({"low": 1, "high": 20}),
+    "batch_size": {},
+    "n_epochs": {"low": 1, "high": 20},
 }
 
 
@@ -184,7 +162,7 @@ class ControllerAgent(HyperAgent):
             "observation": "diagnostics",
             "decision": "phase",
             "action_mode": "box",
-            "search_space": {name: dict(lever.offered) for name, lever in LEVERS.items()},
+            "search_space": {name: dict(offered) for name, offered in _OFFERED.items()},
         }
 
     @classmethod
@@ -216,19 +194,19 @@ class ControllerAgent(HyperAgent):
         start, now, ranges = own_values(self.env), self.env.learner.default_values(), limits(self.env)
         self.values = {}
         for name, level, step in zip(HYPERPARAMETERS, self._level, self._step, strict=True):
-            lever, own, (low, high) = LEVERS[name], start[name], ranges[name]
-            lowest, highest = lever.change(low, own), lever.change(high, own)
+            change, own, (low, high) = CHANGES[name], start[name], ranges[name]
+            lowest, highest = change(low, own), change(high, own)
             if measured:
                 y = np.array([features[feature] for feature in STEP])
                 self.offsets[name] = stepped(self.offsets[name], step, y, lowest, highest)
-            schedule = lever.change(now[name], own)
+            schedule = change(now[name], own)
             x = np.array([schedule if i == _OWN_SCHEDULE else features[f] for i, f in enumerate(LEVEL)])
             # Values that are the task's own are left out, so that they are so to the bit.
             if moved := float(level @ x) + self.offsets[name]:
-                value = lever.value(own, bounded(schedule + moved, lowest, highest))
+                wanted = value(name, bounded(schedule + moved, lowest, highest), own)
                 # Again, since the way there and back rounds.
-                value = bounded(value, low, high)
-                self.values[name] = round(value) if definition(name).integer else value
+                wanted = bounded(wanted, low, high)
+                self.values[name] = round(wanted) if definition(name).integer else wanted
 
     def _features(self, measured: bool) -> dict[str, float]:
         """The features by name, but for the task's own schedule."""

@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         "python -m benchmarks",
-        description="Runs comparisons and prints their tables as Markdown. All take about half an hour.",
+        description="Runs comparisons and prints their tables as Markdown. All take about an hour.",
         epilog=f"Names: {', '.join(NAMES)}.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to run; default: all")
