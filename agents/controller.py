@@ -1,7 +1,8 @@
 r"""A small policy from diagnostics to hyperparameters, whose weights many runs have taught.
 
 Let d be the change of a value against the task's own at the start of the run, on the scale of
-`hyperrl_env.diagnostics.CHANGES`: a log ratio, of gae_lambda that of how far it looks ahead. Before the update phase t,
+`hyperrl_env.diagnostics.CHANGES`: a log ratio, of gae_lambda that of how far it looks ahead. Before
+the update phase t,
 
     d_t = (1 + w_own) d0_t + sum_i w_i x_i + s_t                                        (level)
     s_t = s_{t-1} + clip(GAIN sum_j v_j y_j, -MAX_STEP, MAX_STEP),  s_0 = 0             (step)
