@@ -578,6 +578,21 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         info = self._info(diverged=False)
         return self._observation(info), info
 
+    def reseed(self, seed: int) -> None:
+        """Lets the present run draw from new generators from now on, so that a copy of one goes its own way.
+
+        What its simulators draw by themselves stays as it is.
+
+        Args:
+            seed: From 0 to 2**32 - 1.
+
+        Raises:
+            ValueError: Another seed.
+            gymnasium.error.ResetNeeded: Before `reset`.
+        """
+        check_between("seed", seed, 0, 2**32 - 1)
+        self._present_run().reseed(seed)
+
     def _load(self, state: Mapping[str, Any]) -> None:
         if self._run is None:
             self._run = self.inner_run_config.new_run(state["run"]["seed"])

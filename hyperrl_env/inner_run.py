@@ -188,6 +188,10 @@ class InnerRun:
         self.failed = False
         return not continued
 
+    def reseed(self, seed: int) -> None:
+        """Draws from generators with this seed from now on."""
+        self._random_state.load_state_dict(RandomState(seed).state_dict())
+
     def own_random_state(self) -> AbstractContextManager[None]:
         """A block in which the global generators are the run's own, as SB3 needs them."""
         return self._random_state.swapped_in()

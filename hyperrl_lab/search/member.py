@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -29,8 +30,8 @@ from hyperrl_lab.tables import RunTables
 class Member:
     """A run that is advanced part by part, and whose state can be another member's.
 
-    Its state is complete: two members of one configuration with the same state and hyperparameters go on
-    alike, to the bit.
+    Its state is complete: a member that continues from its own goes on as if nothing had happened, to the
+    bit. One that continues from another member's draws from generators of its own from then on.
 
     Args:
         config: The run's; its seed is the member's, its agent names the method.
@@ -101,6 +102,7 @@ class Member:
         write_checkpoint(
             path,
             {
+                "seed": self.config.seed,
                 "env": self._inner.snapshot(),
                 "obs": self._obs,
                 "info": self._info,
@@ -118,6 +120,10 @@ class Member:
         state: dict[str, Any] = read_checkpoint(path)
         self._inner.restore(state["env"])
         self._obs, self._info = state["obs"], state["info"]
+        if state["seed"] != self.config.seed:
+            # With the donor's hyperparameters and draws it would only repeat the donor.
+            entropy = [self.config.seed, self._info["env_steps"]]
+            self._inner.reseed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         self.progress = Progress(self._inner.total_env_steps)
         self.progress.load_state_dict(state["progress"])
         self._tables = RunTables(self._inner, self.progress)

@@ -16,6 +16,7 @@ import hyperrl_env  # noqa: F401 - registers the ids
 from hyperrl_env import Hyperparameter
 from hyperrl_env.inner_envs.make import make_inner_envs
 from hyperrl_env.learners import learner_class, make_learner
+from hyperrl_env.learners.fast.distributions import Gaussian
 from hyperrl_env.learners.fast.rollout import can_collect_fast
 from hyperrl_env.numeric.discounted_sums import discounted_sums
 
@@ -327,7 +328,23 @@ class GivenNoise:
         policy.forward = forward
 
     def sample_compiled(self, learner):
-        learner.fast.actor_critic.distribution.noise = lambda n_steps, n_envs: self.noise
+        log_std = getattr(learner.policy, "log_std", torch.zeros(()))
+        scaled = self.noise * log_std.exp().detach().numpy()
+        learner.fast.actor_critic.distribution.noise = lambda n_steps, n_envs: scaled
+
+
+@pytest.mark.parametrize(("n_envs", "size"), [(1, 1), (1, 6), (2, 7), (3, 5), (1, 16), (4, 6)])
+def test_noise_is_what_torch_draws_a_step_at_a_time(n_envs, size):
+    log_std = np.linspace(-1, 1, size, dtype=np.float32)
+    torch.manual_seed(3)
+    torch.randn(1)  # an odd number: Torch draws two at a time and keeps one
+    steps = [torch.randn(n_envs, size) * torch.from_numpy(np.exp(log_std)) for _ in range(50)]
+    after = torch.get_rng_state()
+    torch.manual_seed(3)
+    torch.randn(1)
+    noise = Gaussian(log_std, np.zeros(size, np.float32)).noise(50, n_envs)
+    np.testing.assert_array_equal(noise, torch.stack(steps).numpy())
+    assert torch.equal(torch.get_rng_state(), after)
 
 
 def assert_same_rollouts(eager, fast, rtol, atol):

@@ -238,6 +238,25 @@ def test_branches_are_identical_until_their_actions_differ(algorithm, backend, m
     assert bits_of(left.learner) == bits_of(right.learner)
 
 
+def test_a_reseeded_branch_goes_its_own_way_and_the_same_one_again(make_env, bits_of):
+    env = make_env("PPO")
+    env.reset(seed=0)
+    snapshot, ends = env.snapshot(), []
+    for seed in (None, 1, 1, 2):
+        env.restore(snapshot)
+        if seed is not None:
+            before = bits_of(env.learner)
+            env.reseed(seed)
+            assert bits_of(env.learner) == before
+        for _ in range(8):
+            take(env, 0)
+        ends.append(bits_of(env.learner))
+    assert ends[1] == ends[2]
+    assert ends[0] != ends[1] != ends[3] != ends[0]
+    with pytest.raises(ValueError, match="seed must be"):
+        env.reseed(-1)
+
+
 def test_a_restored_learner_stays_the_same_object_and_keeps_sharing_memory(make_env):
     """The fast backend's arrays are Torch's tensors, and have to stay so."""
     env = make_env("PPO", backend="fast")
@@ -365,6 +384,8 @@ def test_there_is_nothing_to_save_before_reset(make_env, tmp_path):
         make_env("PPO").save(tmp_path / "state")
     with pytest.raises(gym.error.ResetNeeded):
         make_env("PPO").snapshot()
+    with pytest.raises(gym.error.ResetNeeded):
+        make_env("PPO").reseed(0)
 
 
 # ---------------------------------------------------------------------- simulators that cannot be given back

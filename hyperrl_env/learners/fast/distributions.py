@@ -10,6 +10,8 @@ import torch
 from hyperrl_env.numeric.arrays import Floats
 
 LOG_2PI = float(np.log(2 * np.pi))
+# Torch draws fewer normal numbers than this one after the other, and so many at a time in another order.
+_DRAWN_TOGETHER = 16
 
 
 class Distribution(ABC):
@@ -21,9 +23,9 @@ class Distribution(ABC):
 
     @abstractmethod
     def noise(self, n_steps: int, n_envs: int) -> Floats:
-        """Noise for `sample`, (T, N, width), from Torch's global generator.
+        """Noise for `sample`, (T, N, width), from Torch's global generator; the policy must stay as it is.
 
-        Drawn a step at a time, as SB3's policies draw it: the same state gives the same noise.
+        As SB3's policies draw it, a step at a time: the same state gives the same noise.
         """
 
     @abstractmethod
@@ -52,11 +54,18 @@ class Gaussian(Distribution):
 
     def sample(self, output: Floats, noise: Floats) -> Floats:
         """See `Distribution.sample`."""
-        return output + np.asarray(np.exp(self._log_std) * noise, np.float32)
+        return output + noise
 
     def noise(self, n_steps: int, n_envs: int) -> Floats:
         """See `Distribution.noise`."""
-        return np.stack([torch.randn(n_envs, self._log_std.size).numpy() for _ in range(n_steps)])
+        width = n_envs * self._log_std.size
+        if width < _DRAWN_TOGETHER:
+            # One after the other, as numbers that do not lie side by side in memory are.
+            drawn = torch.empty(n_steps, 2 * width)[:, :width].normal_().numpy()
+        else:
+            drawn = np.stack([torch.randn(width).numpy() for _ in range(n_steps)])
+        scaled: Floats = np.exp(self._log_std) * drawn.reshape(n_steps, n_envs, -1)
+        return scaled
 
     def log_prob(self, output: Floats, actions: Floats) -> Floats:
         """See `Distribution.log_prob`."""

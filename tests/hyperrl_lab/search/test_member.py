@@ -57,7 +57,7 @@ def test_it_stops_at_the_end_of_the_phase_in_which_the_steps_are_reached(make_me
     assert not member.finished
 
 
-def test_a_copy_has_every_bit_of_the_donor_and_goes_on_alike(make_member, tmp_path, bits_of):
+def test_a_copy_has_every_bit_of_the_donor_and_goes_its_own_way(make_member, tmp_path, bits_of):
     donor, copy = make_member(0), make_member(1, OTHER)
     donor.advance(128)
     copy.advance(128)
@@ -66,14 +66,30 @@ def test_a_copy_has_every_bit_of_the_donor_and_goes_on_alike(make_member, tmp_pa
     copy.load(tmp_path / "donor.zip")
     copy.save(tmp_path / "copy.zip")
     assert everything(copy, bits_of) == everything(donor, bits_of)
-    ours, theirs = (read_checkpoint(tmp_path / name) for name in ("copy.zip", "donor.zip"))
-    # Weights, optimiser, simulators and generators.
-    assert str(ours["env"]) == str(theirs["env"])
+    ours, theirs = (read_checkpoint(tmp_path / name)["env"] for name in ("copy.zip", "donor.zip"))
+    generators = [state["run"].pop("random_state") for state in (ours, theirs)]
+    # Weights, optimiser and simulators.
+    assert str(ours) == str(theirs)
+    assert str(generators[0]) != str(generators[1])
     donor.restart(donor.config, OTHER)
     donor.load(tmp_path / "donor.zip")
-    for member in (donor, copy):
+    again = make_member(1, OTHER)
+    again.load(tmp_path / "donor.zip")
+    for member in (donor, copy, again):
         member.advance(256)
-    assert everything(copy, bits_of) == everything(donor, bits_of)
+    # The same hyperparameters on the same state: only what is drawn differs.
+    assert everything(copy, bits_of) != everything(donor, bits_of)
+    assert everything(again, bits_of) == everything(copy, bits_of)
+
+
+def test_a_member_that_continues_from_its_own_state_goes_on_alike(make_member, tmp_path, bits_of):
+    member, other = make_member(0), make_member(0)
+    member.advance(128)
+    member.save(tmp_path / "member.zip")
+    other.load(tmp_path / "member.zip")
+    for one in (member, other):
+        one.advance(256)
+    assert everything(other, bits_of) == everything(member, bits_of)
 
 
 def test_a_restarted_member_is_a_new_one(make_member, bits_of):
