@@ -34,8 +34,9 @@ from hyperrl_env.checks import check_bool, is_number
 _CANDIDATES, _ROUNDS, _VARIATIONS = 1024, 12, 128
 # Lines that are compared if one is to be drawn.
 _DRAWN = 512
-# A context that differs by one unit is as far away as a change by half of a hyperparameter's range.
-_BUDGETS_PER_UNIT = 3.0
+# A context that differs by one unit is as far away as a change by half of a hyperparameter's range. What is
+# best with a budget can be bad with three times as much: such budgets have to be nearly strangers.
+_BUDGETS_PER_UNIT = 1.5
 
 
 def _one_thread() -> Any:
@@ -65,7 +66,7 @@ class Context:
         return cls(env.total_env_steps, normalize, callable(model.learning_rate))
 
     def features(self) -> list[float]:
-        """The context as numbers: a factor of 3 in the budget is one unit, as is another setting."""
+        """The context as numbers: a factor of 1.5 in the budget is one unit, as is another setting."""
         return [math.log(self.budget, _BUDGETS_PER_UNIT), float(self.normalize), float(self.decays)]
 
 
