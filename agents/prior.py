@@ -8,15 +8,16 @@ the *difference* to the task's own training, the line 0,
 
     d(x) = f(x, c) - f(0, c),   mean m(x),   standard deviation s(x),
 
-which is 0 for certain at x = 0. Played is the x with the largest m(x) - caution * s(x). Where nothing is
-known s is large, and this is largest at 0: then the task's own values are played.
+which is 0 for certain at x = 0. Half of f is a function that all tasks share, and half is the task's own; on
+a task that no run was on, f is what is shared. Played is the x with the largest m(x) - caution * s(x). Where
+nothing is known s is large, and this is largest at 0: then the task's own values are played.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from agents.gaussian_process import GaussianProcess
 from agents.lines import RANGES, Floats, LineAgent, drawn, env_kwargs, fitting
 from hyperrl_env import HyperRLEnv
 from hyperrl_env.checks import check_bool, is_number
+from hyperrl_env.inner_run import InnerRunConfig
 
 # Lines that are compared, and rounds in which the best are varied, less and less.
 _CANDIDATES, _ROUNDS, _VARIATIONS = 1024, 12, 128
@@ -52,22 +54,31 @@ class Context:
         budget: Environment steps.
         normalize: Whether observations and rewards are normalised.
         decays: Whether the task lets the learning rate fall.
+        task: What is trained on, as in `PastRun.inner_env`. None: any.
     """
 
     budget: int
     normalize: bool
     decays: bool
+    task: str | None = None
 
     @classmethod
     def of(cls, env: HyperRLEnv) -> Context:
         """That of an environment's present run."""
         model = env.learner.model
-        normalize = model.get_vec_normalize_env() is not None
-        return cls(env.total_env_steps, normalize, callable(model.learning_rate))
+        normalize, run = model.get_vec_normalize_env() is not None, env.inner_run_config
+        # A model of the user's own has no name to go by.
+        task = _name(run.env) if isinstance(run, InnerRunConfig) else None
+        return cls(env.total_env_steps, normalize, callable(model.learning_rate), task)
 
     def features(self) -> list[float]:
-        """The context as numbers: a factor of 1.5 in the budget is one unit, as is another setting."""
+        """Without the task, as numbers: a factor of 1.5 in the budget is one unit, as is another setting."""
         return [math.log(self.budget, _BUDGETS_PER_UNIT), float(self.normalize), float(self.decays)]
+
+
+def _name(env: str | Callable[..., Any]) -> str:
+    """An id, or the import path of what makes the inner environment."""
+    return env if isinstance(env, str) else f"{env.__module__}:{getattr(env, '__qualname__', '')}"
 
 
 def line_features(names: Sequence[str], lines: Floats) -> Floats:
@@ -126,7 +137,7 @@ class OutcomeModel:
         self.names, self.lines = tuple(names), lines
         features = np.array([context.features() for context in contexts])
         points = np.concatenate([line_features(names, lines), features], axis=1)
-        self._process = GaussianProcess(points, outcomes)
+        self._process = GaussianProcess(points, outcomes, [context.task for context in contexts])
 
     def differences(self, lines: Floats, context: Context) -> tuple[Floats, Floats]:
         """What lines are worth against the task's own values.
@@ -139,7 +150,7 @@ class OutcomeModel:
             m and s of the difference d, (n,) each.
         """
         points, own = (self._points(x, context) for x in (lines, np.zeros_like(lines[:1])))
-        return self._process.differences(points, own)
+        return self._process.differences(points, own, context.task)
 
     def _points(self, lines: Floats, context: Context) -> Floats:
         features = line_features(self.names, lines)
@@ -238,7 +249,7 @@ def model_of(experience: Experience) -> OutcomeModel:
         return OutcomeModel(
             names,
             np.array([[run.line(name) for name in names] for run, _ in known]),
-            [Context(run.budget, run.normalize, run.decays) for run, _ in known],
+            [Context(run.budget, run.normalize, run.decays, run.inner_env) for run, _ in known],
             np.array([z for _, z in known]),
         )
 

@@ -14,8 +14,8 @@
 # # Learning from run to run
 #
 # Within one run nobody can tell what a single choice of a hyperparameter was worth. What a whole run was trained with is
-# plain to see in its score, so there is something to learn from run to run. The package ships what 280 runs of PPO did and
-# how they ended. This notebook looks at what the agent `prior` makes of it: which schedules it plays, and where it leaves
+# plain to see in its score, so there is something to learn from run to run. The package ships what some 300 runs of PPO
+# did and how they ended. This notebook looks at what the agent `prior` makes of it: which schedules it plays, and where it leaves
 # the task's own settings alone because it does not know better.
 #
 # At the end one run with it stands beside one without. `SCALE` is the number to change: at 1 the notebook takes about a
@@ -69,7 +69,9 @@ for (task, budget), scores in tasks.items():
 
 # %% [markdown]
 # Scores of different tasks do not compare, so a run's outcome is its score against the other runs on its task, in standard
-# deviations. Here it is by the agent that made the choices; `fixed` has the task's own settings and five others.
+# deviations. Here it is by the agent that made the choices: `fixed` has the task's own settings and five others,
+# `random_schedule` draws a schedule per run, and `prior` are runs that were made to learn from, each with the schedule that
+# promised most at the time.
 
 # %%
 by_agent = defaultdict(list)
@@ -119,16 +121,30 @@ plt.show()
 #
 # ## What is played
 #
-# The learning rate that `prior` plays over a run, in multiples of where the task starts, for several budgets. The task's own
-# falls to 0.
+# At the budget of the runs, every value over the run, against the task's own at that time:
 
 # %%
 progress = np.linspace(0, 0.98, 50)
+played = best_lines(model, Context(300_000, normalize=True, decays=True))
+
+figure, panels = plt.subplots(1, len(model.names), figsize=(9, 2.4), layout="constrained")
+for axes, name, (level, slope) in zip(panels, model.names, played, strict=True):
+    changes = [Line(level, slope).change(p) for p in progress]
+    axes.plot(progress, changes, color=COLOURS[2])
+    axes.axhline(0, color=COLOURS[0], linewidth=0.8)
+    axes.set(title=name, xlabel="progress", ylim=(-2.2, 2.2))
+panels[0].set_ylabel("change (0: the task's own)")
+plt.show()
+
+# %% [markdown]
+# The learning rate over a run, in multiples of where the task starts, for several budgets. The task's own falls to 0.
+
+# %%
 own = 1 - progress
 
 figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
 axes.plot(progress, own, color=COLOURS[0], linewidth=2, label="the task's own")
-for budget, colour in zip((30_000, 200_000, 300_000, 450_000, 1_000_000), COLOURS[1:], strict=True):
+for budget, colour in zip((30_000, 250_000, 300_000, 400_000, 1_000_000), COLOURS[1:], strict=True):
     played = best_lines(model, Context(budget, normalize=True, decays=True))
     line = Line(*played[model.names.index("learning_rate")])
     axes.plot(
@@ -188,10 +204,10 @@ plt.show()
 # %% [markdown]
 # ## Where it helps, and where it does not
 #
-# - Not in every run: in the pair above, at `SCALE` 1, the run with `prior` ends far below the other one.
-# - What the 280 runs say, they say about four tasks at one budget. They prefer a learning rate that does not
-#   fall so early; how much of that holds with other seeds and on other tasks is not measured yet.
+# - @@PAIR@@
+# - What these runs say, they say about four tasks at one budget. How much of it holds with other seeds, and on tasks that
+#   nothing was learned on, is [measured](../experience.md#protocol) beside rules and random choices.
 # - At other budgets, and on tasks that do not normalise their observations, the agent does not know better than the task
 #   and leaves it alone.
-# - It knows nothing about the number of epochs, which no method of these runs changed. Your own runs can teach it:
-#   `hyperrl experience build` adds them to a file, and `--set sample=true` makes runs that are worth adding.
+# - Your own runs can teach it more: `hyperrl experience build` adds them to a file, and `--set sample=true` makes runs that
+#   are worth adding.

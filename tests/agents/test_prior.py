@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
@@ -158,6 +159,10 @@ def file(tmp_path):
     return str(path)
 
 
+def make_pendulum():
+    return gym.make("Pendulum-v1")
+
+
 def make(make_env, file, total_env_steps=320, **kwargs):
     learner = {"n_steps": 64, "batch_size": 16}
     env = make_env(
@@ -177,17 +182,39 @@ def test_the_agent_plays_what_the_model_likes(make_env, file):
     )
     assert len(epochs) == 5
     assert max(epochs) <= 5  # of 10
-    assert np.array_equal(agent.lines, best_lines(agent.model, Context(320, True, True)))
+    assert np.array_equal(agent.lines, best_lines(agent.model, Context(320, True, True, "Pendulum-v1")))
     assert make(make_env, file, seed=7).model is agent.model  # fitted once
 
 
 def test_it_knows_its_context(make_env, file):
     agent = make(make_env, file)
     agent.env.reset(seed=0)
-    assert Context.of(agent.env) == Context(320, True, True)
+    assert Context.of(agent.env) == Context(320, True, True, "Pendulum-v1")
     other = make_env("PPO", **agents.env_kwargs("prior", experience=file))
     other.reset(seed=0)
-    assert Context.of(other) == Context(48, False, False)
+    assert Context.of(other) == Context(48, False, False, "CartPole-v1")
+    own = make_env("PPO", env_fn=make_pendulum, **agents.env_kwargs("prior", experience=file))
+    own.reset(seed=0)
+    assert Context.of(own).task == f"{__name__}:make_pendulum"
+
+
+def test_a_task_s_own_runs_count_and_a_new_task_gets_what_all_agree_on():
+    """On one task few epochs are better and on the other many; on both a large clip range is."""
+    rng = np.random.default_rng(0)
+    few_runs = []
+    for sign, task in ((-1.0, "Few-v0"), (1.0, "Many-v0")):
+        for i, line in enumerate(drawn(HYPERPARAMETERS, 40, rng)):
+            run = past_run(f"{task}{i}", line, sign * 2 * line[4, 0] + line[1, 0])
+            few_runs.append(replace(run, inner_env=task))
+    model = model_of(Experience("PPO", few_runs))
+    clip, epochs = (model.names.index(name) for name in ("clip_range", "n_epochs"))
+    few, many, new = (
+        best_lines(model, Context(320, True, True, task))[:, 0] for task in ("Few-v0", "Many-v0", "New-v0")
+    )
+    assert few[epochs] < -0.8
+    assert many[epochs] > 0.4
+    assert few[epochs] + 0.5 < new[epochs] < many[epochs]
+    assert min(few[clip], many[clip], new[clip]) > 0.3
 
 
 def test_far_from_its_experience_the_agent_trains_as_the_task_does(make_env, file):
