@@ -279,12 +279,14 @@ def test_the_file_that_ships_knows_its_budget_and_falls_back_elsewhere():
     assert experience_path("PPO").stat().st_size < 2_000_000
     assert len(load_experience("PPO").runs) >= 100
     model = model_of(load_experience("PPO"))
-    changed = best_lines(model, Context(300_000, True, True))
-    assert changed.any()
-    mean, spread = model.differences(changed[None], Context(300_000, True, True))
-    assert mean[0] > spread[0]
-    for elsewhere in (Context(10_000, True, True), Context(300_000_000, True, True)):
-        assert not best_lines(model, elsewhere).any()
+    for task in ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "LunarLanderContinuous-v3", "New-v0"):
+        changed = best_lines(model, Context(300_000, True, True, task))
+        assert changed.any()
+        mean, spread = model.differences(changed[None], Context(300_000, True, True, task))
+        assert mean[0] > spread[0]
+        for budget in (10_000, 100_000, 1_000_000, 300_000_000):
+            assert not best_lines(model, Context(budget, True, True, task)).any()
+        assert not best_lines(model, Context(300_000, False, False, task)).any()
 
 
 def test_without_a_keyword_the_agent_learns_from_the_file_that_ships(make_env):
