@@ -30,6 +30,7 @@ import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,8 @@ class PastRun:
     @property
     def changed(self) -> list[str]:
         """The hyperparameters that had another value than the task's own at some time."""
-        return [name for name, changes in self.changes.items() if np.nan_to_num(changes[1:]).any()]
+        # A NaN is not larger than 0.
+        return [name for name, changes in self.changes.items() if (np.abs(changes[1:]) > 0).any()]
 
     def line(self, name: str) -> Line:
         """The line nearest to what a hyperparameter did over the run."""
@@ -263,7 +265,7 @@ def _column(values: pa.Array) -> Sequence[Any]:
         raise pa.ArrowInvalid("numbers are missing")
     # Not `to_numpy`, which loads Pandas.
     numbers, ends = np.from_dlpack(values.flatten()), np.from_dlpack(values.offsets)
-    return np.split(numbers, ends[1:-1])
+    return [numbers[start:end] for start, end in pairwise(ends)]
 
 
 def _past_run(row: Mapping[str, Any]) -> PastRun:
