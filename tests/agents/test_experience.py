@@ -1,6 +1,7 @@
 """Files of experience: bad ones are told apart, and what agents ask of them."""
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -89,6 +90,16 @@ def rewritten(file, **metadata):
     table = pq.read_table(file)
     about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
     pq.write_table(table.replace_schema_metadata({**about, **metadata}), file)
+
+
+@pytest.mark.parametrize("missing", [None, [0.0, None, 1.0]])
+def test_numbers_that_are_missing_are_damage(file, missing):
+    table = pq.read_table(file)
+    place = table.schema.get_field_index("change.learning_rate")
+    column = pa.array([missing, *table.column(place).to_pylist()[1:]], table.schema.field(place).type)
+    pq.write_table(table.set_column(place, table.schema.field(place), column), file)
+    with pytest.raises(ValueError, match="is empty or damaged: numbers are missing"):
+        read_experience(file)
 
 
 def test_another_version_and_other_tables(file):

@@ -1,5 +1,6 @@
 """The prior finds the best schedule where it is known, and plays the task's own values where nothing is."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -215,6 +216,12 @@ def test_a_task_s_own_runs_count_and_a_new_task_gets_what_all_agree_on():
     assert many[epochs] > 0.4
     assert few[epochs] + 0.5 < new[epochs] < many[epochs]
     assert min(few[clip], many[clip], new[clip]) > 0.3
+
+
+def test_a_budget_three_times_as_large_is_nearly_a_stranger():
+    """Half of a hyperparameter's range away is one unit, and so is a budget half as large again."""
+    budgets = [Context(budget, True, True).features()[0] for budget in (200_000, 300_000, 900_000)]
+    assert np.diff(budgets) == pytest.approx([1.0, math.log(3) / math.log(1.5)])
 
 
 def test_far_from_its_experience_the_agent_trains_as_the_task_does(make_env, file):

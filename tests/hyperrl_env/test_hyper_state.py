@@ -286,6 +286,7 @@ def test_copies_of_a_projector_have_nothing_in_common(copied):
     assert np.array_equal(other.observation(matrices, 0.5), expected)
     assert np.array_equal(projector.observation(matrices, 0.5), kept)
     # Nor do observations, with each other.
+    projector.observation([2 * matrix for matrix in matrices], 0.25)
     assert np.array_equal(before, kept)
 
 

@@ -483,3 +483,12 @@ def test_box_actions_between_bins_act_too(make_env, weights_of, take_default_ste
         step(env, np.float32([x]))
         found.append(weights_of(env))
     assert not same(*found)
+
+
+def test_values_in_force_are_plain_numbers_whatever_a_user_has_set(make_env):
+    env = make_env("PPO")
+    env.reset(seed=0)
+    env.learner.n_epochs, env.learner.ent_coef = np.float64(3), np.float32(0.5)
+    found = env.learner.values_in_force()
+    assert (found["n_epochs"], found["ent_coef"]) == (3, 0.5)
+    assert {type(value) for value in found.values()} == {int, float}
