@@ -105,6 +105,14 @@ def test_a_choice_without_an_effect_is_not_written(make_env, runs, tmp_path):
     assert len(kept) == len(fed_by_hand(runs[0])) - 1
 
 
+def test_a_fixed_action_is_held_for_phases_whatever_decides(make_env, runs, tmp_path):
+    """A grid of fixed values was tried with the environment's own `decision`, which is "update"."""
+    experience = build_experience(runs[1])
+    first = replace(experience.runs[0], decision="update", agent="fixed")
+    write_experience(replace(experience, runs=[first, *experience.runs[1:]]), tmp_path / "fixed.parquet")
+    assert same(carried(make_env, tmp_path / "fixed.parquet").memory, fed_by_hand(runs[0]))
+
+
 def test_a_run_reads_it_and_leaves_it_as_it_is(make_env, runs, tmp_path):
     path = tmp_path / "all.parquet"
     write_experience(build_experience(runs[1]), path)
