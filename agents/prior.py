@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -257,8 +258,9 @@ def model_of(experience: Experience) -> OutcomeModel:
 class PriorAgent(LineAgent):
     """Plays the schedule that, by the experience of earlier runs, ends best with this budget.
 
-    Where the experience says too little, on another budget for instance, it plays the task's own values. What
-    the run shows meanwhile changes nothing: add it to the experience, and the next run knows it.
+    Where the experience says too little, on another budget for instance, it plays the task's own values, and
+    a warning says so. What the run shows meanwhile changes nothing: add it to the experience, and the next
+    run knows it.
 
     Args:
         env: See `LineAgent`.
@@ -300,6 +302,7 @@ class PriorAgent(LineAgent):
         super().__init__(env, seed, played(learned))
         learned.check_algorithm(self.env.inner_run_config.algorithm)
         self.model = model_of(learned)
+        self._experience = experience
         self._sample, self._slopes, self._caution = sample, slopes, caution
 
     @classmethod
@@ -323,4 +326,12 @@ class PriorAgent(LineAgent):
         with _one_thread():
             if self._sample:
                 return promising_lines(self.model, context, self.rng, slopes=self._slopes)
-            return best_lines(self.model, context, caution=self._caution, slopes=self._slopes)
+            lines = best_lines(self.model, context, caution=self._caution, slopes=self._slopes)
+        if not lines.any():
+            warnings.warn(
+                f"The experience says too little about runs of {context.budget:,} environment steps from "
+                "such settings, so agent 'prior' plays the task's own values. "
+                f"`hyperrl experience show {self._experience}` lists what it is of.",
+                stacklevel=2,
+            )
+        return lines

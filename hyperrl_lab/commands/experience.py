@@ -12,7 +12,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.experience import Experience, PastRun, is_experience, read_experience, sha256_of, write_experience
+from agents.experience import (
+    Experience,
+    PastRun,
+    experience_path,
+    is_experience,
+    read_experience,
+    sha256_of,
+    write_experience,
+)
 from hyperrl_env.learners import LEARNERS
 from hyperrl_lab.commands.base import USER_ERROR, USERS_ERRORS, complain
 from hyperrl_lab.experience.build import build_experience
@@ -57,7 +65,9 @@ def add(subcommands: Any) -> None:
         description="Shows what a file of experience holds: tasks, budgets, scores, and what was changed.",
     )
     show.set_defaults(command=_show)
-    show.add_argument("file", type=Path, metavar="FILE", help="file of the experience")
+    show.add_argument(
+        "file", metavar="FILE", help="file of the experience, or PPO: the one that ships with the package"
+    )
 
 
 def _build(arguments: argparse.Namespace, console: Console) -> int:
@@ -79,8 +89,8 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _show(arguments: argparse.Namespace, console: Console) -> int:
-    path: Path = arguments.file
     try:
+        path = experience_path(arguments.file)
         experience, digest = read_experience(path), sha256_of(path)
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))

@@ -228,11 +228,13 @@ def test_far_from_its_experience_the_agent_trains_as_the_task_does(make_env, fil
     """To the bit: the actions are the task's own."""
     agent = make(make_env, file, total_env_steps=10**9)
     obs, info = agent.env.reset(seed=0)
-    for _ in range(3):
+    with pytest.warns(UserWarning, match=r"too little about runs of 1,000,000,000 .*the task's own"):
         action = agent.act(obs, info)
+    for _ in range(3):
         assert np.array_equal(action, agent.env.default_action)
         obs, *_, info = agent.env.step(action)
         agent.env.reset()
+        action = agent.act(obs, info)
 
 
 def test_samples_differ_by_seed_and_repeat_with_it(make_env, file):
@@ -299,8 +301,9 @@ def test_the_file_that_ships_knows_its_budget_and_falls_back_elsewhere():
 def test_without_a_keyword_the_agent_learns_from_the_file_that_ships(make_env):
     env = make_env("PPO", **agents.env_kwargs("prior"))
     agent = agents.make("prior", env)
-    agent.act(*env.reset(seed=0))
     # 48 environment steps are far from everything that it has seen.
+    with pytest.warns(UserWarning, match="experience show PPO"):
+        agent.act(*env.reset(seed=0))
     assert not agent.lines.any()
     kept = agents.recorded_kwargs("prior")
     assert kept["experience_sha256"] == sha256_of(experience_path("PPO"))

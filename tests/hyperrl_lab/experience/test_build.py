@@ -180,3 +180,10 @@ def test_show(runs, tmp_path, capsys):
     shown = capsys.readouterr().out
     for text in ("PPO", "3, 12 update phases", "CartPole-v1", "fixed, random_schedule", "256", "n_epochs"):
         assert text in shown
+
+
+def test_show_what_ships(capsys):
+    assert main(["experience", "show", "PPO"]) == 0
+    assert "HalfCheetah-v5" in capsys.readouterr().out
+    assert main(["experience", "show", "A2C"]) == 2
+    assert "No experience ships for A2C" in capsys.readouterr().err

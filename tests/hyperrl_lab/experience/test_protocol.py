@@ -6,21 +6,17 @@ from pathlib import Path
 import pytest
 
 from hyperrl_lab.ids import id_kwargs
-from hyperrl_lab.studies.declaration import parse_seeds, read_study
+from hyperrl_lab.studies.declaration import parse_seeds
 
 ROOT = Path(__file__).parents[3]
 TRAINING = {"HalfCheetah", "Hopper", "Walker2d", "LunarLanderContinuous"}
 HELD_OUT = {"InvertedDoublePendulum", "Swimmer", "BipedalWalker", "Ant"}
-LEARNED_FROM = ("league", "experience-1", "experience-2", "experience-3")
+LEARNED_FROM = ("league", "experience-1", "experience-2", "experience-3", "controller")
 EVALUATIONS = {"evaluation-training-tasks": TRAINING, "evaluation-held-out-tasks": HELD_OUT}
 
 
-def study(name):
-    return read_study(ROOT / "studies" / f"{name}.toml")
-
-
 def declared(name):
-    """A study's file as it is: one that learns from a file cannot be read as a study without it."""
+    """A study's file as it is: one whose methods need other files cannot be read as a study without them."""
     return tomllib.loads((ROOT / "studies" / f"{name}.toml").read_text())
 
 
@@ -37,14 +33,15 @@ def test_nothing_is_learned_on_a_held_out_task_or_a_seed_of_the_evaluation(name)
 
 @pytest.mark.parametrize("name", EVALUATIONS)
 def test_the_evaluation_has_new_seeds_and_every_control(name):
-    found = study(name)
-    assert tasks(declared(name)) == EVALUATIONS[name]
-    assert {run.config.seed for run in found.runs()} == set(range(10, 15))
-    assert found.baseline == "default"
-    agents = [(method.agent, method.settings) for method in found.methods]
-    assert {agent for agent, _ in agents} == {"fixed", "random", "epgt", "adaptive_kl", "prior"}
+    found = declared(name)
+    assert tasks(found) == EVALUATIONS[name]
+    assert set(parse_seeds(found["seeds"])) == set(range(10, 15))
+    assert found["baseline"] == "default"
+    methods = [(method["agent"], method.get("settings", {})) for method in found["methods"]]
+    agents = {agent for agent, _ in methods}
+    assert agents == {"fixed", "random", "epgt", "adaptive_kl", "prior", "controller"}
     # What is evaluated is the file that ships.
-    assert not any("experience" in settings for agent, settings in agents if agent == "prior")
+    assert not any("experience" in settings for agent, settings in methods if agent == "prior")
 
 
 def test_a_round_draws_from_the_file_that_the_round_before_left():
