@@ -22,7 +22,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Args:
         path: Where the content goes; the temporary path has the same suffix.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
     """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary

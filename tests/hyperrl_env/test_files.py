@@ -22,6 +22,11 @@ def test_a_failure_leaves_what_was_there(tmp_path):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "first")]
 
 
+def test_a_missing_folder_is_named_and_no_temporary_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*new to write a\.txt to$"):
+        write_text(tmp_path / "new" / "a.txt", "first")
+
+
 def test_the_temporary_file_keeps_the_suffix(tmp_path):
     with whole_file(tmp_path / "model.zip") as temporary:
         assert temporary.suffix == ".zip"
