@@ -268,7 +268,7 @@ def test_a_disk_that_fails_when_it_is_flushed(saved, monkeypatch):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(CheckpointError, match="there is no folder .*nowhere to write state to"):
+    with pytest.raises(CheckpointError, match=r"there is no folder .*nowhere to write state to"):
         write_checkpoint(tmp_path / "nowhere" / "state", {})
 
 
