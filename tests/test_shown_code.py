@@ -72,6 +72,7 @@ def test_the_readme_shows_python_and_commands():
     assert len(commands(ROOT / "README.md", "hyperrl")) >= 4
 
 
+@pytest.mark.filterwarnings("ignore:The experience says too little")
 @pytest.mark.parametrize("path", having(lambda path: commands(path, "hyperrl"), PAGES + NOTEBOOKS))
 def test_the_commands_run(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
