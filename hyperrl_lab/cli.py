@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console = Console(highlight=False, width=_PIPE_WIDTH)
     command: Callable[[argparse.Namespace, Console], int] = arguments.command
     try:
-        with _importable_working_folder():
+        with _importable_working_folder(), _plain_warnings():
             return command(arguments, console)
     except KeyboardInterrupt:
         complain("stopped at once; nothing more was written", "interrupted")
@@ -75,6 +76,27 @@ def _importable_working_folder() -> Iterator[None]:
         yield
     finally:
         sys.path.remove("")
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows what users are warned of as one line each, without the place in the code."""
+    usual = warnings.formatwarning
+
+    def plain(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if not issubclass(category, UserWarning):
+            return usual(message, category, filename, lineno, line)
+        text = " ".join(str(message).split())
+        # Gymnasium's own say already what they are.
+        return f"{text}\n" if "WARN:" in text else f"warning: {text}\n"
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _parser() -> argparse.ArgumentParser:

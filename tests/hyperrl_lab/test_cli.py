@@ -83,6 +83,15 @@ def test_a_list_that_is_not_there_is_an_error(arguments, message, capsys):
     assert message in err
 
 
+def test_a_warning_is_one_line_without_a_place_in_the_code(tmp_path):
+    arguments = ["HyperRL-PPO-Pendulum-v0", "--agent", "prior", "--total-env-steps", "2048"]
+    command = [sys.executable, "-m", "hyperrl_lab", "train", *arguments, "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: The experience says too little about runs of 2,048 environment steps")
+    assert line.endswith("`hyperrl experience show PPO` lists what it is of.")
+
+
 def test_the_version_stands_in_one_place(capsys):
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"]
