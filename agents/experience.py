@@ -114,11 +114,6 @@ class PastRun:
         # A NaN is not larger than 0.
         return [name for name, changes in self.changes.items() if (np.abs(changes[1:]) > 0).any()]
 
-    @property
-    def held_for_phases(self) -> bool:
-        """Whether every action was held for a whole update phase: `fixed` never takes another one."""
-        return self.decision == "phase" or self.agent == "fixed"
-
     def line(self, name: str) -> Line:
         """The line nearest to what a hyperparameter did over the run."""
         progress = np.minimum(self.env_steps[:-1] / self.budget, 1.0)

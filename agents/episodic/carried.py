@@ -66,7 +66,8 @@ def joint_actions(run: PastRun, bins: BinChanges) -> NDArray[np.int64]:
             f"The experience is of another search space: a run of {run.agent} on {run.inner_env} changed "
             f"{', '.join(foreign)}, and this one offers {', '.join(bins)}."
         )
-    if run.changed and not run.held_for_phases:
+    # `fixed` never takes another action, so it holds its own for phases too.
+    if run.changed and run.decision != "phase" and run.agent != "fixed":
         raise ValueError(
             f"The experience has a run of {run.agent} on {run.inner_env} that chose anew within update "
             f"phases (decision={run.decision!r}): a carried memory needs runs with decision='phase'."

@@ -40,6 +40,8 @@ def test_the_evaluation_has_new_seeds_and_every_control(name):
     methods = [(method["agent"], method.get("settings", {})) for method in found["methods"]]
     agents = {agent for agent, _ in methods}
     assert agents == {"fixed", "random", "epgt", "adaptive_kl", "prior", "controller"}
+    names = {method.get("name") for method in found["methods"]}
+    assert {"prior without slopes", "controller, shuffled", "EPGT with carried memory"} <= names
     # What is evaluated is the file that ships.
     assert not any("experience" in settings for agent, settings in methods if agent == "prior")
 
