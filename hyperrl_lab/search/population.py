@@ -64,6 +64,10 @@ class MemberTrainable(tune.Trainable):  # type: ignore[misc]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """See Ray's `Trainable`."""
+        # Ray pauses a member without counting a second save that is under way, which another member may copy,
+        # and would write the next one over it.
+        taken = Path(self._storage.trial_fs_path).glob("checkpoint_*")
+        self._storage.current_checkpoint_index = max((int(path.name[-6:]) for path in taken), default=-1)
         self._member.save(Path(checkpoint_dir) / _STATE)
 
     def load_checkpoint(self, checkpoint: Any) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+from ray import cloudpickle
 
+import hyperrl_lab.search.population
+from hyperrl_env.saving.checkpoint import read_checkpoint
 from hyperrl_lab.cluster import connected
 from hyperrl_lab.evaluation import evaluate
 from hyperrl_lab.search.member import Member
 from hyperrl_lab.search.methods import search_config
-from hyperrl_lab.search.population import member_config, run_population
+from hyperrl_lab.search.population import MemberTrainable, member_config, run_population
 
 # Of the optimiser in Ray's PB2.
 pytestmark = pytest.mark.filterwarnings("ignore:.*`disp` and `iprint` options:DeprecationWarning")
@@ -130,6 +133,34 @@ def test_what_follows_a_copy_follows_from_the_donors_checkpoint(population, run_
         states.append(bits_of(member._inner.learner) | {"score": member.score})
         member.close()
     assert states[0] == states[1]
+
+
+class SlowToSave(MemberTrainable):
+    """Member 1 is the better one, and is being saved while member 0 is done with its first interval."""
+
+    def step(self):
+        number = self._member.config.agent_kwargs["member"]
+        while number == 0 and not self._saving().exists():
+            time.sleep(0.01)
+        return super().step() | {"score": number}
+
+    def save_checkpoint(self, checkpoint_dir):
+        super().save_checkpoint(checkpoint_dir)
+        self._saving().touch()
+        time.sleep(3)
+
+    def _saving(self):
+        return Path(self._storage.experiment_fs_path) / "saving"
+
+
+def test_what_a_member_copied_is_not_written_over(population, monkeypatch):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr(hyperrl_lab.search.population, "MemberTrainable", SlowToSave)
+    folder, _ = population("pbt", total_env_steps=2 * EVERY)
+    assert details(folder)["runs"][0]["intervals"][1]["copied_from"] == 1
+    # Saved once to be paused, and once, while that went on, to be copied.
+    steps = [read_checkpoint(path)["info"]["env_steps"] for path in checkpoints(folder, 1)]
+    assert steps == [EVERY, EVERY, 2 * EVERY]
 
 
 @pytest.mark.usefixtures("_instance")
