@@ -17,7 +17,7 @@ algorithm, whose experience is kept apart, and the version of Hyper-RL. The colu
 | `area` | mean over environment steps of the score at each |
 | `evaluation` | mean return of deterministic episodes; null if there were none |
 | `env_steps` | per phase, as in `phases.parquet`: environment steps at its end; the first is phase 0 |
-| `diagnostic.<name>` | per phase: each of `hyperrl_env.DIAGNOSTICS` at its end, float32 |
+| `diagnostic.<name>` | per phase: each of `hyperrl_env.DIAGNOSTICS` at its end, float32, to four digits |
 | `change.<name>` | per phase: the value in force against the task's own then, on the scale of `CHANGES` |
 
 A change is float32, 0 for the task's own value, and NaN where that is 0 and for hyperparameters that the

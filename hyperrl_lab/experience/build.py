@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from agents.experience import Experience, PastRun, merged, read_experience
+from agents.experience import Experience, Float32s, PastRun, merged, read_experience
 from hyperrl_env import DIAGNOSTICS, TASKS
 from hyperrl_env.diagnostics import CHANGES
 from hyperrl_env.settings import get_settings
@@ -130,13 +130,25 @@ def _past_run(
         area=area,
         evaluation=_evaluation(folder / EVALUATION_FILE),
         env_steps=phases["env_steps"].astype(np.int64),
-        diagnostics=np.stack([phases[f"diagnostic.{name}"] for name in DIAGNOSTICS], axis=1),
+        diagnostics=rounded(np.stack([phases[f"diagnostic.{name}"] for name in DIAGNOSTICS], axis=1)),
         changes={
             name: _changes(name, phases[name], phases[f"default.{name}"])
             for name in CHANGES
             if name in phases
         },
     )
+
+
+def rounded(numbers: Float32s) -> Float32s:
+    """The nearest numbers of 15 binary digits, four decimal ones: more are noise, and a third of a file.
+
+    Example:
+        >>> rounded(np.array([0.123456789, 1234567.0], np.float32)).tolist()
+        [0.12345504760742188, 1234560.0]
+    """
+    fractions, exponents = np.frexp(numbers)
+    nearest: Float32s = np.ldexp(np.round(np.ldexp(fractions, 15)), exponents - 15)
+    return nearest
 
 
 def _changes(name: str, values: Any, own: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Carried memory equals one memory fed with the concatenated runs."""
+"""Carried memory equals one memory fed with the concatenated runs, their keys to four digits."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from agents.episodic import EpisodicMemory
 from agents.experience import Experience, sha256_of, write_experience
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_lab.assignments import configure
-from hyperrl_lab.experience.build import build_experience
+from hyperrl_lab.experience.build import build_experience, rounded
 from hyperrl_lab.results import read_episodes
 from hyperrl_lab.run import TrainingRun
 
@@ -54,7 +54,7 @@ def fed_by_hand(runs, write_interval=3):
         value = (float(np.mean(returns)) - float(np.mean(scores[env_id]))) / float(np.std(scores[env_id]))
         for step, (key, action) in enumerate(zip(keys, actions, strict=True)):
             if step % write_interval == 0 or step == len(keys) - 1:
-                memory.write(key, action, value)
+                memory.write(rounded(key), action, value)
     return memory
 
 
