@@ -1,10 +1,11 @@
 """What earlier runs teach about schedules: a model of a run's outcome, and the schedule that it likes best.
 
 The model is a Gaussian process (`agents.gaussian_process`) over whole runs. Its input x is a run's schedule,
-a line per hyperparameter (`agents.lines`), and the context c: budget, whether the task normalises, and
-whether it lets the learning rate fall. Its output is the run's outcome, standardised among the runs with the
-same task, settings and budget. What a schedule is worth at a context is told from
-the *difference* to the task's own training, the line 0,
+a line per hyperparameter (`agents.lines`), and the context c, the budget. Its output is the run's outcome,
+standardised among the runs with the same task, settings and budget. A line is a change against the task's own
+values, so a model is of runs whose own values are of one kind: that normalise or do not, and let the learning
+rate fall or do not. What a schedule is worth at a context is told from the *difference* to the task's own
+training, the line 0,
 
     d(x) = f(x, c) - f(0, c),   mean m(x),   standard deviation s(x),
 
@@ -26,7 +27,7 @@ import gymnasium as gym
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from agents.experience import Experience, load_experience, pinned
+from agents.experience import Experience, PastRun, load_experience, pinned
 from agents.gaussian_process import GaussianProcess
 from agents.lines import RANGES, Floats, LineAgent, drawn, env_kwargs, fitting
 from hyperrl_env import HyperRLEnv
@@ -72,9 +73,15 @@ class Context:
         task = _name(run.env) if isinstance(run, InnerRunConfig) else None
         return cls(env.total_env_steps, normalize, callable(model.learning_rate), task)
 
-    def features(self) -> list[float]:
-        """Without the task, as numbers: a factor of 1.5 in the budget is one unit, as is another setting."""
-        return [math.log(self.budget, _BUDGETS_PER_UNIT), float(self.normalize), float(self.decays)]
+    @property
+    def kind(self) -> tuple[bool, bool]:
+        """What the task's own values are: whether it normalises, and whether its learning rate falls."""
+        return self.normalize, self.decays
+
+    @property
+    def feature(self) -> float:
+        """The budget on a scale on which a factor of 1.5 is one unit."""
+        return math.log(self.budget, _BUDGETS_PER_UNIT)
 
 
 def _name(env: str | Callable[..., Any]) -> str:
@@ -119,7 +126,7 @@ def expected_improvement(mean: Floats, spread: Floats, best: float) -> Floats:
 
 
 class OutcomeModel:
-    """A Gaussian process of a run's standardised outcome over its schedule and context.
+    """A Gaussian process of a run's standardised outcome over its schedule and context, all of one kind.
 
     Args:
         names: The hyperparameters whose lines make a schedule.
@@ -136,8 +143,8 @@ class OutcomeModel:
         self, names: Sequence[str], lines: Floats, contexts: Sequence[Context], outcomes: Floats
     ) -> None:
         self.names, self.lines = tuple(names), lines
-        features = np.array([context.features() for context in contexts])
-        points = np.concatenate([line_features(names, lines), features], axis=1)
+        budgets = np.array([[context.feature] for context in contexts])
+        points = np.concatenate([line_features(names, lines), budgets], axis=1)
         self._process = GaussianProcess(points, outcomes, [context.task for context in contexts])
 
     def differences(self, lines: Floats, context: Context) -> tuple[Floats, Floats]:
@@ -155,7 +162,7 @@ class OutcomeModel:
 
     def _points(self, lines: Floats, context: Context) -> Floats:
         features = line_features(self.names, lines)
-        return np.concatenate([features, np.tile(context.features(), (len(lines), 1))], axis=1)
+        return np.concatenate([features, np.full((len(lines), 1), context.feature)], axis=1)
 
 
 def best_lines(model: OutcomeModel, context: Context, *, caution: float = 1.0, slopes: bool = True) -> Floats:
@@ -231,27 +238,50 @@ def played(experience: Experience) -> list[str]:
     return [name for name in RANGES if name in changed]
 
 
-@functools.lru_cache(maxsize=4)
-def model_of(experience: Experience) -> OutcomeModel:
-    """The model of the outcomes of an experience; kept for the process's further agents.
+def comparable(experience: Experience) -> list[tuple[PastRun, float]]:
+    """The runs that can be compared with others, with their standardised outcomes.
 
     Raises:
-        ValueError: See `played`; or no two runs have a task, settings and a budget in common.
+        ValueError: No two runs have a task, settings and a budget in common.
     """
-    names = played(experience)
     outcomes = experience.standardised()
-    known = [(run, z) for run, z in zip(experience.runs, outcomes, strict=True) if z is not None]
-    if not known:
+    found = [(run, z) for run, z in zip(experience.runs, outcomes, strict=True) if z is not None]
+    if not found:
         raise ValueError(
             "The experience teaches nothing: no two of its runs, with different scores, have the task, its "
             "settings and the budget in common."
         )
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def model_of(experience: Experience, kind: tuple[bool, bool]) -> OutcomeModel | None:
+    """The model of the outcomes of an experience's runs of one kind; kept for the process's further agents.
+
+    Args:
+        experience: The runs.
+        kind: See `Context.kind`.
+
+    Returns:
+        None if no run is of the kind.
+
+    Raises:
+        ValueError: See `played` and `comparable`.
+    """
+    names = played(experience)
+    found = [
+        (run, Context(run.budget, run.normalize, run.decays, run.inner_env), z)
+        for run, z in comparable(experience)
+        if (run.normalize, run.decays) == kind
+    ]
+    if not found:
+        return None
     with _one_thread():
         return OutcomeModel(
             names,
-            np.array([[run.line(name) for name in names] for run, _ in known]),
-            [Context(run.budget, run.normalize, run.decays, run.inner_env) for run, _ in known],
-            np.array([z for _, z in known]),
+            np.array([[run.line(name) for name in names] for run, _, _ in found]),
+            [context for _, context, _ in found],
+            np.array([z for _, _, z in found]),
         )
 
 
@@ -274,7 +304,7 @@ class PriorAgent(LineAgent):
         caution: How many standard deviations count against what is not known.
 
     Attributes:
-        model: The `OutcomeModel`.
+        learned: The experience.
 
     Raises:
         ValueError: The experience is missing, damaged, of another version or algorithm, or teaches nothing;
@@ -298,10 +328,10 @@ class PriorAgent(LineAgent):
         check_bool("slopes", slopes)
         if not is_number(caution) or not 0 <= caution < math.inf:
             raise ValueError(f"caution must be a finite number of at least 0, not {caution!r}.")
-        learned = load_experience(experience, experience_sha256)
-        super().__init__(env, seed, played(learned))
-        learned.check_algorithm(self.env.inner_run_config.algorithm)
-        self.model = model_of(learned)
+        self.learned = load_experience(experience, experience_sha256)
+        super().__init__(env, seed, played(self.learned))
+        self.learned.check_algorithm(self.env.inner_run_config.algorithm)
+        comparable(self.learned)
         self._experience = experience
         self._sample, self._slopes, self._caution = sample, slopes, caution
 
@@ -324,9 +354,7 @@ class PriorAgent(LineAgent):
         """See `LineAgent.choose`."""
         context = Context.of(self.env)
         with _one_thread():
-            if self._sample:
-                return promising_lines(self.model, context, self.rng, slopes=self._slopes)
-            lines = best_lines(self.model, context, caution=self._caution, slopes=self._slopes)
+            lines = self._chosen(context)
         if not lines.any():
             warnings.warn(
                 f"The experience says too little about runs of {context.budget:,} environment steps from "
@@ -335,3 +363,13 @@ class PriorAgent(LineAgent):
                 stacklevel=2,
             )
         return lines
+
+    def _chosen(self, context: Context) -> Floats:
+        model = model_of(self.learned, context.kind)
+        if model is None:
+            return (
+                drawn(self.names, 1, self.rng)[0] * [1.0, self._slopes] if self._sample else self.lines * 0.0
+            )
+        if self._sample:
+            return promising_lines(model, context, self.rng, slopes=self._slopes)
+        return best_lines(model, context, caution=self._caution, slopes=self._slopes)

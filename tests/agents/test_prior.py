@@ -10,6 +10,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
 
 import agents
 from agents.experience import (
@@ -25,6 +27,8 @@ from agents.prior import Context, OutcomeModel, best_lines, expected_improvement
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_lab import learn
 
+# Of runs that normalise and let the learning rate fall, and of those that do neither.
+PAPERS, SB3S = (True, True), (False, False)
 SMALL, LARGE, FAR = 100_000, 1_000_000, 1_000_000_000
 NAMES = ("learning_rate", "n_epochs")
 # The best level of the learning rate depends on the budget; that of the epochs, and the slopes, do not.
@@ -164,11 +168,12 @@ def make_pendulum():
     return gym.make("Pendulum-v1")
 
 
-def make(make_env, file, total_env_steps=320, **kwargs):
+def make(make_env, file, total_env_steps=320, settings="paper", **kwargs):
     learner = {"n_steps": 64, "batch_size": 16}
     env = make_env(
         "HyperRL-PPO-Pendulum-v0",
         total_env_steps=total_env_steps,
+        settings=settings,
         learner_kwargs=learner,
         **agents.env_kwargs("prior", experience=file),
     )
@@ -177,14 +182,14 @@ def make(make_env, file, total_env_steps=320, **kwargs):
 
 def test_the_agent_plays_what_the_model_likes(make_env, file):
     agent = make(make_env, file)
-    epochs = []
+    epochs, model = [], model_of(agent.learned, PAPERS)
     agents.run(
         agent.env, agent, seed=0, callback=lambda s: epochs.append(s.next_info["hyperparameters"]["n_epochs"])
     )
     assert len(epochs) == 5
     assert max(epochs) <= 5  # of 10
-    assert np.array_equal(agent.lines, best_lines(agent.model, Context(320, True, True, "Pendulum-v1")))
-    assert make(make_env, file, seed=7).model is agent.model  # fitted once
+    assert np.array_equal(agent.lines, best_lines(model, Context(320, True, True, "Pendulum-v1")))
+    assert model_of(make(make_env, file, seed=7).learned, PAPERS) is model  # fitted once
 
 
 def test_it_knows_its_context(make_env, file):
@@ -207,7 +212,7 @@ def test_a_task_s_own_runs_count_and_a_new_task_gets_what_all_agree_on():
         for i, line in enumerate(drawn(HYPERPARAMETERS, 40, rng)):
             run = past_run(f"{task}{i}", line, sign * 2 * line[4, 0] + line[1, 0])
             few_runs.append(replace(run, inner_env=task))
-    model = model_of(Experience("PPO", few_runs))
+    model = model_of(Experience("PPO", few_runs), PAPERS)
     clip, epochs = (model.names.index(name) for name in ("clip_range", "n_epochs"))
     few, many, new = (
         best_lines(model, Context(320, True, True, task))[:, 0] for task in ("Few-v0", "Many-v0", "New-v0")
@@ -218,9 +223,38 @@ def test_a_task_s_own_runs_count_and_a_new_task_gets_what_all_agree_on():
     assert min(few[clip], many[clip], new[clip]) > 0.3
 
 
+def test_runs_of_one_kind_teach_nothing_about_another(make_env, file, tmp_path):
+    """What is better than a task's own values depends on what these are."""
+    agent = make(make_env, file)
+    others = [
+        replace(run, normalize=False, decays=False, run=f"other {run.run}", start="{}", score=-run.score)
+        for run in agent.learned.runs
+    ]
+    both = Experience("PPO", [*agent.learned.runs, *others])
+    assert model_of(agent.learned, SB3S) is None
+    context = Context(320, True, True, "Pendulum-v1")
+    alone, beside = (
+        best_lines(model_of(experience, PAPERS), context) for experience in (agent.learned, both)
+    )
+    assert np.array_equal(alone, beside)
+    opposite = best_lines(model_of(both, SB3S), replace(context, normalize=False, decays=False))
+    assert alone.any()
+    assert opposite.any()
+    assert not np.allclose(alone, opposite, atol=0.1)
+
+    unknown = make(make_env, file, settings="sb3")
+    with pytest.warns(UserWarning, match="too little about runs of .* from such settings"):
+        unknown.act(*unknown.env.reset(seed=0))
+    assert not unknown.lines.any()
+    drawing = make(make_env, file, settings="sb3", sample=True, slopes=False)
+    drawing.act(*drawing.env.reset(seed=0))
+    assert drawing.lines[:, 0].all()
+    assert not drawing.lines[:, 1].any()
+
+
 def test_a_budget_three_times_as_large_is_nearly_a_stranger():
     """Half of a hyperparameter's range away is one unit, and so is a budget half as large again."""
-    budgets = [Context(budget, True, True).features()[0] for budget in (200_000, 300_000, 900_000)]
+    budgets = [Context(budget, True, True).feature for budget in (200_000, 300_000, 900_000)]
     assert np.diff(budgets) == pytest.approx([1.0, math.log(3) / math.log(1.5)])
 
 
@@ -253,7 +287,7 @@ def test_samples_differ_by_seed_and_repeat_with_it(make_env, file):
 def test_the_lines_are_those_that_the_runs_played():
     experience = Experience("PPO", runs(5))
     lines = drawn(HYPERPARAMETERS, 5, np.random.default_rng(0))
-    model = model_of(experience)
+    model = model_of(experience, PAPERS)
     order = [list(HYPERPARAMETERS).index(name) for name in model.names]
     assert model.lines == pytest.approx(lines[:, order], abs=1e-5)
     assert fitting(model.names, model.lines) == pytest.approx(model.lines, abs=1e-5)
@@ -261,12 +295,12 @@ def test_the_lines_are_those_that_the_runs_played():
 
 def test_experience_of_another_search_space_or_that_teaches_nothing():
     with pytest.raises(ValueError, match=r"runs that changed gamma.*can handle learning_rate"):
-        model_of(Experience("PPO", runs(5, gamma=(0.3, 0.0))))
+        model_of(Experience("PPO", runs(5, gamma=(0.3, 0.0))), PAPERS)
     with pytest.raises(ValueError, match="none of its runs changed a hyperparameter"):
-        model_of(Experience("PPO", [past_run(0, np.zeros((5, 2)), 1.0)]))
+        model_of(Experience("PPO", [past_run(0, np.zeros((5, 2)), 1.0)]), PAPERS)
     apart = [replace(run, budget=400 + i) for i, run in enumerate(runs(3))]
     with pytest.raises(ValueError, match="no two of its runs"):
-        model_of(Experience("PPO", apart))
+        model_of(Experience("PPO", apart), PAPERS)
 
 
 def test_another_algorithm(make_env, tmp_path):
@@ -284,18 +318,28 @@ def test_another_algorithm(make_env, tmp_path):
             refused()
 
 
-def test_the_file_that_ships_knows_its_budget_and_falls_back_elsewhere():
+def test_the_file_that_ships_knows_its_budgets_and_falls_back_elsewhere():
     assert experience_path("PPO").stat().st_size < 2_000_000
-    assert len(load_experience("PPO").runs) >= 100
-    model = model_of(load_experience("PPO"))
-    for task in ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "LunarLanderContinuous-v3", "New-v0"):
-        changed = best_lines(model, Context(300_000, True, True, task))
-        assert changed.any()
-        mean, spread = model.differences(changed[None], Context(300_000, True, True, task))
-        assert mean[0] > spread[0]
-        for budget in (10_000, 100_000, 1_000_000, 300_000_000):
-            assert not best_lines(model, Context(budget, True, True, task)).any()
-        assert not best_lines(model, Context(300_000, False, False, task)).any()
+    experience = load_experience("PPO")
+    assert len(experience.runs) >= 300
+    known = {
+        PAPERS: (
+            300_000,
+            ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "LunarLanderContinuous-v3", "New-v0"),
+        ),
+        SB3S: (100_000, ("HalfCheetah-v5", "Pendulum-v1", "Acrobot-v1", "InvertedPendulum-v5", "New-v0")),
+    }
+    for kind, (budget, names) in known.items():
+        model = model_of(experience, kind)
+        for task in names:
+            context = Context(budget, *kind, task)
+            changed = best_lines(model, context)
+            assert changed.any()
+            mean, spread = model.differences(changed[None], context)
+            assert mean[0] > spread[0]
+            for other in (10_000, budget // 3, 1_000_000, 300_000_000):
+                assert not best_lines(model, replace(context, budget=other)).any()
+    assert model_of(experience, (True, False)) is None
 
 
 def test_without_a_keyword_the_agent_learns_from_the_file_that_ships(make_env):
@@ -329,7 +373,16 @@ def test_bad_keywords(make_env, file, wrong):
 
 
 def test_a_model_of_the_users_own(file):
-    model = PPO("MlpPolicy", "Pendulum-v1", n_steps=64, batch_size=16, device="cpu", seed=0)
+    model = PPO(
+        *("MlpPolicy", VecNormalize(make_vec_env("Pendulum-v1", seed=0))),
+        **{
+            "learning_rate": lambda left: 3e-4 * left,
+            "n_steps": 64,
+            "batch_size": 16,
+            "seed": 0,
+            "device": "cpu",
+        },
+    )
     learn(model, total_timesteps=320, agent="prior", agent_kwargs={"experience": file})
     assert model.num_timesteps == 320
     assert model._n_updates < 5 * 8  # epochs, of 5 * 10
@@ -339,7 +392,7 @@ def test_no_slow_library_is_loaded_for_it():
     code = (
         "import sys, hyperrl_lab.cli, hyperrl_lab.studies.worker; "
         "from agents.experience import load_experience; "
-        "from agents.prior import model_of; model_of(load_experience('PPO')); "
+        "from agents.prior import model_of; model_of(load_experience('PPO'), (True, True)); "
         "sys.exit(not {'sklearn', 'scipy', 'pandas'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -44,7 +44,7 @@ def train(algorithm, agent, path, out, *settings):
 def test_the_prior_plays_what_ended_best(taught, tmp_path, capsys):
     algorithm, experience, path = taught
     assert experience.algorithm == algorithm
-    assert model_of(experience).names == tuple(NAMES[algorithm])
+    assert model_of(experience, (False, False)).names == tuple(NAMES[algorithm])
     assert train(algorithm, "prior", path, tmp_path / "run") == 0
     rates = read_phases(tmp_path / "run")
     # Drawn were levels from 1/8 to 8 times the task's own.

@@ -11,8 +11,15 @@ from hyperrl_lab.studies.declaration import parse_seeds
 ROOT = Path(__file__).parents[3]
 TRAINING = {"HalfCheetah", "Hopper", "Walker2d", "LunarLanderContinuous"}
 HELD_OUT = {"InvertedDoublePendulum", "Swimmer", "BipedalWalker", "Ant"}
-LEARNED_FROM = ("league", "experience-1", "experience-2", "experience-3", "controller")
+# From Stable-Baselines3's settings there are three more tasks.
+LEARNED_FROM = {
+    **dict.fromkeys(("league", "experience-1", "experience-2", "experience-3", "controller"), TRAINING),
+    **dict.fromkeys(
+        ("experience-4", "experience-5"), TRAINING | {"Pendulum", "Acrobot-v1", "InvertedPendulum-v5"}
+    ),
+}
 EVALUATIONS = {"evaluation-training-tasks": TRAINING, "evaluation-held-out-tasks": HELD_OUT}
+ELSEWHERE = "evaluation-sb3-100k"
 
 
 def declared(name):
@@ -21,13 +28,14 @@ def declared(name):
 
 
 def tasks(found):
-    return {id_kwargs(task["id"])["task"] for task in found["tasks"]}
+    """Their names, or the inner environments of generic ids."""
+    return {id_kwargs(task["id"]).get("task") or task["settings"]["env_id"] for task in found["tasks"]}
 
 
 @pytest.mark.parametrize("name", LEARNED_FROM)
 def test_nothing_is_learned_on_a_held_out_task_or_a_seed_of_the_evaluation(name):
     found = declared(name)
-    assert tasks(found) == TRAINING
+    assert tasks(found) == LEARNED_FROM[name]
     assert not set(parse_seeds(found["seeds"])) & set(range(10, 20))
 
 
@@ -46,8 +54,18 @@ def test_the_evaluation_has_new_seeds_and_every_control(name):
     assert not any("experience" in settings for agent, settings in methods if agent == "prior")
 
 
+def test_the_other_starting_point_has_new_seeds_and_the_control_that_matters_most():
+    found = declared(ELSEWHERE)
+    assert tasks(found) == TRAINING | HELD_OUT
+    assert set(parse_seeds(found["seeds"])) == set(range(10, 20))
+    assert (found["total_env_steps"], found["settings"]) == (100_000, {"settings": "sb3"})
+    assert [method.get("name", method["agent"]) for method in found["methods"]] == [
+        *("default", "learning_rate 2x", "prior"),
+    ]
+
+
 def test_a_round_draws_from_the_file_that_the_round_before_left():
-    for number in (2, 3):
+    for number in (2, 3, 5):
         (method,) = declared(f"experience-{number}")["methods"]
         assert method["agent"] == "prior"
         assert method["settings"] == {"sample": True, "experience": f"runs/experience-{number - 1}.parquet"}
@@ -56,4 +74,4 @@ def test_a_round_draws_from_the_file_that_the_round_before_left():
 def test_the_page_has_the_tasks_and_the_command_of_every_study():
     page = (ROOT / "docs" / "experience.md").read_text()
     assert all(task in page for task in TRAINING | HELD_OUT)
-    assert all(f"studies/{name}.toml" in page for name in (*LEARNED_FROM, *EVALUATIONS))
+    assert all(f"studies/{name}.toml" in page for name in (*LEARNED_FROM, *EVALUATIONS, ELSEWHERE))
