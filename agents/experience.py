@@ -152,10 +152,15 @@ class Experience:
         for run in self.runs:
             groups.setdefault(run.group, []).append(run.score)
         return [
-            (run.score - float(np.mean(scores))) / spread if (spread := float(np.std(scores))) > 0 else None
+            (run.score - float(np.mean(scores))) / float(np.std(scores)) if _differ(scores) else None
             for run in self.runs
             for scores in [groups[run.group]]
         ]
+
+
+def _differ(scores: Sequence[float]) -> bool:
+    """Whether they differ by more than their mean is rounded."""
+    return float(np.ptp(scores)) > 1e-9 * float(np.max(np.abs(scores)))
 
 
 def merged(parts: Sequence[Experience]) -> Experience:
@@ -255,6 +260,8 @@ def _check_format(path: Path, metadata: Mapping[str, str], schema: pa.Schema) ->
             f"{path} is an experience of version {metadata.get('version')} of Hyper-RL {made_with}, and "
             f"{__version__} reads version {VERSION} with its own diagnostics: build it anew from the runs."
         )
+    if made_with is None or metadata.get("algorithm") not in LEARNERS:
+        raise ValueError(f"{path} is damaged: it does not say of which algorithm and version it is.")
 
 
 def _column(values: pa.Array) -> Sequence[Any]:
@@ -342,7 +349,9 @@ def pinned(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: See `experience_path` and `sha256_of`.
     """
     check_text("experience", name)
-    return {"experience": name, "experience_sha256": sha256_of(experience_path(name)), **kwargs}
+    # A hash of None would let any file pass.
+    given = {key: value for key, value in kwargs.items() if value is not None or key != "experience_sha256"}
+    return {"experience": name, "experience_sha256": sha256_of(experience_path(name)), **given}
 
 
 @functools.lru_cache(maxsize=4)

@@ -26,7 +26,7 @@ from agents.base import HyperAgent, Observation
 from agents.continuous import limits
 from agents.values import action_of, check_continuous, check_handled
 from hyperrl_env import DEFINITIONS, HyperRLEnv
-from hyperrl_env.checks import unknown
+from hyperrl_env.checks import check_text, unknown
 from hyperrl_env.diagnostics import CHANGES, log_ratio
 from hyperrl_env.inner_run import InnerRunConfig
 from hyperrl_env.saving.identity import as_plain_values
@@ -176,13 +176,16 @@ def check_names(names: object) -> list[str]:
     """The names of hyperparameters that lines can be drawn in, checked.
 
     Raises:
-        ValueError: None, not a list, or one that is not in `RANGES`; the message lists those.
+        ValueError: None, not a list, one twice, or one that is not in `RANGES`; the message lists those.
     """
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
         raise ValueError(f"hyperparameters must be a list of names, not {names!r}.")
     for name in names:
+        check_text("hyperparameters", name)
         if name not in RANGES:
             raise ValueError(unknown("hyperparameter", name, RANGES))
+    if len(set(names)) < len(names):
+        raise ValueError(f"hyperparameters must name each once, not {', '.join(names)}.")
     return list(names)
 
 

@@ -84,9 +84,12 @@ class Context:
         return math.log(self.budget, _BUDGETS_PER_UNIT)
 
 
-def _name(env: str | Callable[..., Any]) -> str:
-    """An id, or the import path of what makes the inner environment."""
-    return env if isinstance(env, str) else f"{env.__module__}:{getattr(env, '__qualname__', '')}"
+def _name(env: str | Callable[..., Any]) -> str | None:
+    """An id, or the import path of what makes the inner environment; None if it has none, as a lambda."""
+    if isinstance(env, str):
+        return env
+    name = getattr(env, "__qualname__", "<")
+    return None if "<" in name else f"{env.__module__}:{name}"
 
 
 def line_features(names: Sequence[str], lines: Floats) -> Floats:

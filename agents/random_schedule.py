@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 
-from agents.lines import HYPERPARAMETERS, Floats, LineAgent, check_names, drawn, env_kwargs
+from agents.lines import HYPERPARAMETERS, RANGES, Floats, LineAgent, check_names, drawn, env_kwargs
+from hyperrl_env.learners import learner_class
 
 
 class RandomScheduleAgent(LineAgent):
@@ -36,6 +38,19 @@ class RandomScheduleAgent(LineAgent):
     def env_kwargs(cls, *, hyperparameters: Sequence[str] = HYPERPARAMETERS, **kwargs: Any) -> dict[str, Any]:
         """See `HyperAgent.env_kwargs`: the ranges of the lines, and decisions per phase."""
         return env_kwargs(check_names(hyperparameters))
+
+    @classmethod
+    def check_algorithm(
+        cls, algorithm: str, /, *, hyperparameters: Sequence[str] = HYPERPARAMETERS, **kwargs: Any
+    ) -> None:
+        """See `HyperAgent.check_algorithm`: one that offers all of them."""
+        offered = learner_class(algorithm).offered
+        if missing := [name for name in check_names(hyperparameters) if name not in offered]:
+            possible = [name for name in RANGES if name in offered]
+            raise ValueError(
+                f"Agent 'random_schedule' draws schedules of {', '.join(hyperparameters)}, and {algorithm} "
+                f"lacks {', '.join(missing)}. Give hyperparameters={json.dumps(possible)}, or some of these."
+            )
 
     def choose(self) -> Floats:
         """See `LineAgent.choose`."""

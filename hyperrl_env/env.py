@@ -429,6 +429,11 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         return self.search_space.default_action
 
     @property
+    def decision(self) -> Decision:
+        """How long an action is held."""
+        return self._config.decision
+
+    @property
     def episode_over(self) -> bool:
         """Whether the learning episode has ended, so that `reset` comes before the next `step`."""
         return self._episode.over

@@ -86,7 +86,7 @@ def learn(
         >>> model.num_timesteps
         1024
     """
-    algorithm_of(model)
+    algorithm = algorithm_of(model)
     check_at_least("total_timesteps", total_timesteps, model.n_steps * model.n_envs, "n_steps * n_envs")
     call = LearnCall.plain(model)
     call = replace(
@@ -98,6 +98,7 @@ def learn(
         progress_bar=progress_bar,
     )
     agent_kwargs = dict(agent_kwargs or {})
+    agents.check_algorithm(agent, algorithm, **agent_kwargs)
     given = {"search_space": search_space, "decision": decision}
     env_kwargs = agents.env_kwargs(agent, **agent_kwargs) | {k: v for k, v in given.items() if v is not None}
     env = HyperRLEnv(None, model=call, total_env_steps=total_timesteps, backend=backend, **env_kwargs)

@@ -272,6 +272,11 @@ class EpisodicControlAgent(HyperAgent):
                 "A carried memory has the diagnostics as keys: make the environment with "
                 'observation="diagnostics", and leave out embedding, or give "none".'
             )
+        if self.env.decision != "phase":
+            raise ValueError(
+                "A carried memory knows what was held for whole update phases: make the environment with "
+                'decision="phase".'
+            )
         experience.check_algorithm(self.env.inner_run_config.algorithm)
         bins = bin_changes(self.search_space, own_values(self.env))
         remember(self.memory, experience, bins, self._write_interval)

@@ -9,22 +9,37 @@ can stand in one memory.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.episodic.memory import EpisodicMemory
 from agents.experience import Experience, PastRun
-from hyperrl_env.diagnostics import CHANGES
+from hyperrl_env import DIAGNOSTICS
+from hyperrl_env.diagnostics import CHANGES, LIMIT
 from hyperrl_env.search_space import BoundSearchSpace
 
 # Whole numbers are rounded, on each task from another value of its own.
 _OUTSIDE = 0.05
-BinChanges = Mapping[str, Sequence[float]]
+Floats = NDArray[np.float64]
+_INDEX = {name: index for index, name in enumerate(DIAGNOSTICS)}
 
 
-def bin_changes(space: BoundSearchSpace, own: Mapping[str, float]) -> dict[str, list[float]]:
-    """What every bin of a search space is against the task's own value, on the scale of `CHANGES`.
+class Bins(NamedTuple):
+    """A hyperparameter's bins on a scale that all tasks share, that of `CHANGES`.
+
+    Attributes:
+        changes: Of every bin, against the task's own value at the start of a run.
+        relative: Whether a bin is a multiple of the task's own value, which a schedule may move.
+    """
+
+    changes: Sequence[float]
+    relative: bool
+
+
+def bin_changes(space: BoundSearchSpace, own: Mapping[str, float]) -> dict[str, Bins]:
+    """The bins of a search space on a scale that all tasks share.
 
     Args:
         space: The hyperparameters and their bins.
@@ -39,15 +54,18 @@ def bin_changes(space: BoundSearchSpace, own: Mapping[str, float]) -> dict[str, 
             f"{', '.join(CHANGES)}."
         )
     return {
-        h.name: [
-            CHANGES[h.name](bin_ * own[h.name] if h.relative else bin_, own[h.name])
-            for bin_ in space.bins[h.name]
-        ]
+        h.name: Bins(
+            [
+                CHANGES[h.name](bin_ * own[h.name] if h.relative else bin_, own[h.name])
+                for bin_ in space.bins[h.name]
+            ],
+            h.relative,
+        )
         for h in space.hyperparameters
     }
 
 
-def joint_actions(run: PastRun, bins: BinChanges) -> NDArray[np.int64]:
+def joint_actions(run: PastRun, bins: Mapping[str, Bins]) -> NDArray[np.int64]:
     """The joint choice of the nearest bins in every update phase of a run.
 
     Args:
@@ -55,7 +73,7 @@ def joint_actions(run: PastRun, bins: BinChanges) -> NDArray[np.int64]:
         bins: The result of `bin_changes`.
 
     Returns:
-        (phases,); -1 where the task's own value of a hyperparameter was 0, so that its choice had no effect.
+        (phases,); -1 where a value was 0, because the task's own was, so that a choice had no effect.
 
     Raises:
         ValueError: The run changed another hyperparameter, left the bins' range, or did not hold its actions
@@ -73,8 +91,8 @@ def joint_actions(run: PastRun, bins: BinChanges) -> NDArray[np.int64]:
             f"phases (decision={run.decision!r}): a carried memory needs runs with decision='phase'."
         )
     chosen, known = [], np.ones(len(run.env_steps) - 1, bool)
-    for name, offered in bins.items():
-        changes = run.changes.get(name, np.full(len(run.env_steps), np.nan))[1:]
+    for name, (offered, relative) in bins.items():
+        changes = _changes(run, name, relative)
         defined = np.isfinite(changes)
         known &= defined
         changes = np.where(defined, changes, 0.0)
@@ -85,11 +103,26 @@ def joint_actions(run: PastRun, bins: BinChanges) -> NDArray[np.int64]:
                 "without that run."
             )
         chosen.append(np.abs(changes[:, None] - np.asarray(offered)).argmin(axis=1))
-    joint = np.ravel_multi_index(chosen, [len(offered) for offered in bins.values()])
+    joint = np.ravel_multi_index(chosen, [len(offered) for offered, _ in bins.values()])
     return np.where(known, joint, -1)
 
 
-def remember(memory: EpisodicMemory, experience: Experience, bins: BinChanges, write_interval: int) -> None:
+def _changes(run: PastRun, name: str, relative: bool) -> Floats:
+    """What was in force in every update phase, (phases,); NaN where nothing was, or 0.
+
+    A run's changes are against the task's own value at that time, its diagnostics against that at the start.
+    """
+    if name not in run.changes:
+        return np.full(len(run.env_steps) - 1, np.nan)
+    if relative:
+        return run.changes[name][1:].astype(np.float64)
+    changes = run.diagnostics[1:, _INDEX[f"log_{name}"]].astype(np.float64)
+    return np.where(changes > -LIMIT, changes, np.nan)
+
+
+def remember(
+    memory: EpisodicMemory, experience: Experience, bins: Mapping[str, Bins], write_interval: int
+) -> None:
     """Writes the runs of an experience to a memory (Eq. 4), one after the other.
 
     Args:

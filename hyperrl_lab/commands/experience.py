@@ -73,11 +73,9 @@ def add(subcommands: Any) -> None:
 def _build(arguments: argparse.Namespace, console: Console) -> int:
     path: Path = arguments.out
     try:
-        if path.exists() and not is_experience(path):
-            raise FileExistsError(
-                f"{path} exists and is not an experience: it is not overwritten. Give another --out."
-            )
+        _check_out(path)
         experience = build_experience(arguments.paths, arguments.algorithm)
+        _check_replaced(path, experience)
         write_experience(experience, path)
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))
@@ -86,6 +84,30 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
         f"{path} holds {len(experience.runs)} runs of {experience.algorithm}", markup=False, soft_wrap=True
     )
     return 0
+
+
+def _check_out(path: Path) -> None:
+    if str(path) in LEARNERS:
+        raise ValueError(
+            f"{path} is the name of the experience that ships with the package. Give another --out, for "
+            f"example {path}.parquet."
+        )
+    if path.exists() and not is_experience(path):
+        raise FileExistsError(
+            f"{path} exists and is not an experience: it is not overwritten. Give another --out."
+        )
+
+
+def _check_replaced(path: Path, experience: Experience) -> None:
+    """An experience is replaced by one that holds all of it."""
+    if not path.exists():
+        return
+    lost = {run.run for run in read_experience(path).runs} - {run.run for run in experience.runs}
+    if lost:
+        raise FileExistsError(
+            f"{path} holds {len(lost)} runs that are not among these: it is not overwritten. Name it beside "
+            "the runs to add to it, or give another --out."
+        )
 
 
 def _show(arguments: argparse.Namespace, console: Console) -> int:

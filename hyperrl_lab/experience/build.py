@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
 
-from agents.experience import Experience, Float32s, PastRun, merged, read_experience
+from agents.experience import Experience, Float32s, PastRun, experience_path, merged, read_experience
 from hyperrl_env import DIAGNOSTICS, TASKS
 from hyperrl_env.diagnostics import CHANGES
 from hyperrl_env.settings import get_settings
@@ -21,30 +21,41 @@ from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
 from hyperrl_lab.evaluation import EVALUATION_FILE
 from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.results import EPISODES_FILE, PHASES_FILE, Columns, outcome, read_columns
+from hyperrl_lab.search.methods import POPULATIONS, TRIALS
 from hyperrl_lab.studies.curves import area_under_curve
 from hyperrl_lab.summaries import SCORE_EPISODES
 
 # Keywords of the environment that change what a run starts from, beside the starting point.
 _OF_START = ("env_kwargs", "learner_kwargs", "n_envs", "normalize")
+_OF_EPISODES = ("env_steps", "return", "length")
 
 
 def build_experience(paths: Sequence[Path], algorithm: str | None = None) -> Experience:
     """The experience of runs, each counted once.
 
     Args:
-        paths: Folders of runs, folders that hold such folders, and files of experience to add to.
+        paths: Folders of runs, folders that hold such folders, and files of experience to add to; "PPO" is
+            the one that ships with the package.
         algorithm: The inner algorithm whose runs are taken, and others left out. None: there must be one.
 
     Raises:
-        ValueError: A run that has not ended or is damaged, a folder without runs, a file that is no
+        ValueError: Runs that have not ended or are damaged, a folder without runs, a file that is no
             experience, or runs of several algorithms; the message says which and why.
     """
     parts: list[Experience] = []
+    refused: list[str] = []
     for path in paths:
-        if path.is_file():
-            parts.append(read_experience(path))
-        else:
-            parts += [_experience_of(folder, algorithm) for folder in run_folders(path)]
+        file = path if path.exists() else experience_path(str(path))
+        if file.is_file():
+            parts.append(read_experience(file))
+            continue
+        for folder in run_folders(path):
+            try:
+                parts.append(_experience_of(folder, algorithm))
+            except ValueError as error:
+                refused.append(str(error))
+    if refused:
+        raise ValueError("\n".join(refused))
     parts = [part for part in parts if part.runs and algorithm in (None, part.algorithm)]
     if not parts:
         raise ValueError(f"None of these runs is of {algorithm}: give one of their algorithms.")
@@ -54,18 +65,37 @@ def build_experience(paths: Sequence[Path], algorithm: str | None = None) -> Exp
 def run_folders(folder: Path) -> list[Path]:
     """The folders of runs in a folder and below it, or the folder itself; in the order of their names.
 
+    Links are followed. Of a search its trials are runs; its own results are those of the best one.
+
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or a population, whose members have copied one another.
+        OSError: A folder cannot be read.
     """
+    if not folder.exists():
+        raise ValueError(f"{folder} does not exist.")
     found: list[Path] = []
-    for name, folders, files in os.walk(folder):
-        if CONFIG_FILE in files:
+    seen: set[str] = set()
+    for name, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        folders[:] = sorted(folders) if (real := os.path.realpath(name)) not in seen else []
+        seen.add(real)
+        if CONFIG_FILE not in files:
+            continue
+        agent = read_config(Path(name) / CONFIG_FILE)[0].agent
+        if agent in POPULATIONS:
+            raise ValueError(
+                f"{name} is of a population ({agent}), whose members copy the best among them: none of their "
+                "outcomes is that of a whole run. Leave it out."
+            )
+        if agent not in TRIALS:
             found.append(Path(name))
             folders.clear()
-        folders.sort()
     if not found:
         raise ValueError(f"There is no run in {folder}: no folder in it holds a {CONFIG_FILE}.")
     return found
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _experience_of(folder: Path, wanted: str | None) -> Experience:
@@ -81,7 +111,10 @@ def _experience_of(folder: Path, wanted: str | None) -> Experience:
         raise ValueError(
             f"{folder} has no outcome: the run has not ended. To finish it: `hyperrl resume {folder}`."
         )
-    phases, episodes = _columns(folder / PHASES_FILE), _columns(folder / EPISODES_FILE)
+    phases, episodes = (
+        _columns(folder / PHASES_FILE, "env_steps"),
+        _columns(folder / EPISODES_FILE, *_OF_EPISODES),
+    )
     if missing := [name for name in DIAGNOSTICS if f"diagnostic.{name}" not in phases]:
         raise ValueError(
             f"{folder} lacks the diagnostics {', '.join(missing)}: it is a run of Hyper-RL "
@@ -163,9 +196,12 @@ def _changes(name: str, values: Any, own: Any) -> Any:
     )
 
 
-def _columns(path: Path) -> Columns:
+def _columns(path: Path, *needed: str) -> Columns:
     try:
-        return read_columns(path)
+        columns = read_columns(path)
+        if missing := [name for name in needed if name not in columns]:
+            raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
+        return columns
     except FileNotFoundError as error:
         raise ValueError(f"{path.parent} lacks {path.name}.") from error
     except (OSError, pa.ArrowException) as error:

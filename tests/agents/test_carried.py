@@ -8,7 +8,9 @@ import pytest
 
 import agents
 from agents.episodic import EpisodicMemory
+from agents.episodic.carried import bin_changes, joint_actions
 from agents.experience import Experience, sha256_of, write_experience
+from agents.values import own_values
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_lab.assignments import configure
 from hyperrl_lab.experience.build import build_experience, rounded
@@ -113,6 +115,37 @@ def test_a_fixed_action_is_held_for_phases_whatever_decides(make_env, runs, tmp_
     assert same(carried(make_env, tmp_path / "fixed.parquet").memory, fed_by_hand(runs[0]))
 
 
+def test_a_constant_value_is_one_action_whatever_the_task_s_own_does(make_env, tmp_path):
+    """The learning rate of a paper's task falls: a fixed one is another multiple of it in every phase."""
+    space = {"learning_rate": [1e-4, 2e-4, 1e-3], "n_epochs": [1, 2]}
+    settings = {"n_steps": 64, "batch_size": 16, "search_space": space}
+    folders = []
+    for rate in (0, 2):
+        pairs = {**settings, "action": {"learning_rate": space["learning_rate"][rate], "n_epochs": 2}}
+        config = configure("HyperRL-PPO-Pendulum-v0", "fixed", pairs.items(), seed=rate, total_env_steps=640)
+        TrainingRun(config, tmp_path / str(rate)).train(pictures=False)
+        folders.append(tmp_path / str(rate))
+    experience = build_experience(folders)
+    assert all(np.ptp(run.changes["learning_rate"][1:-1]) > 1 for run in experience.runs)
+    env = make_env("HyperRL-PPO-Pendulum-v0", total_env_steps=2048, search_space=space)
+    env.reset(seed=0)
+    bins = bin_changes(env.search_space, own_values(env))
+    # The task's own values are offered, too.
+    sizes = [len(offered) for offered in env.search_space.bins.values()]
+    for run, rate in zip(experience.runs, (1e-4, 1e-3), strict=True):
+        rates, epochs = np.unravel_index(joint_actions(run, bins), sizes)
+        assert {env.search_space.bins["learning_rate"][number] for number in rates} == {rate}
+        assert {env.search_space.bins["n_epochs"][number] for number in epochs} == {2}
+
+
+def test_actions_that_are_not_held_for_phases_cannot_be_carried(make_env, runs, tmp_path):
+    path = tmp_path / "all.parquet"
+    write_experience(build_experience(runs[1]), path)
+    env = make_env("PPO", **{**agents.env_kwargs("epgt", experience=str(path)), "decision": "update"})
+    with pytest.raises(ValueError, match='make the environment with decision="phase"'):
+        agents.make("epgt", env, experience=str(path))
+
+
 def test_a_run_reads_it_and_leaves_it_as_it_is(make_env, runs, tmp_path):
     path = tmp_path / "all.parquet"
     write_experience(build_experience(runs[1]), path)
@@ -148,7 +181,7 @@ def test_the_configuration_keeps_the_hash_and_the_run_resumes_with_this_file_onl
     ("change", "message"),
     [
         ({"changes": {"n_steps": np.ones(9, np.float32)}}, r"another search space.*changed n_steps"),
-        ({"changes": {"clip_range": np.full(9, 3.0, np.float32)}}, r"clip_range outside the range"),
+        ({"changes": {"learning_rate": np.full(9, 3.0, np.float32)}}, r"learning_rate outside the range"),
         ({"decision": "update"}, r"decision='update'.*needs runs with decision='phase'"),
     ],
 )

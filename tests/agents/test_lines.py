@@ -135,6 +135,23 @@ def test_other_algorithms_give_their_hyperparameters(make_env):
     assert agent.lines.shape == (2, 2)
     with pytest.raises(ValueError, match=r"does not offer 'clip_range'"):
         make_env("A2C", **agents.env_kwargs("random_schedule"))
+    with pytest.raises(
+        ValueError, match=r'A2C lacks clip_range.*Give hyperparameters=\["learning_rate", "gae_lambda"\]'
+    ):
+        agents.check_algorithm("random_schedule", "A2C")
+    agents.check_algorithm("random_schedule", "A2C", hyperparameters=names)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["learning_rate", "learning_rate"], "name each once"),
+        ([["learning_rate"]], "must be a string"),
+    ],
+)
+def test_names_that_are_given_twice_or_are_none(names, message):
+    with pytest.raises(ValueError, match=message):
+        agents.env_kwargs("random_schedule", hyperparameters=names)
 
 
 @pytest.mark.parametrize("names", ["learning_rate", [], 3])

@@ -202,6 +202,10 @@ def test_it_knows_its_context(make_env, file):
     own = make_env("PPO", env_fn=make_pendulum, **agents.env_kwargs("prior", experience=file))
     own.reset(seed=0)
     assert Context.of(own).task == f"{__name__}:make_pendulum"
+    # Two lambdas of a module would have one name.
+    nameless = make_env("PPO", env_fn=lambda: make_pendulum(), **agents.env_kwargs("prior", experience=file))
+    nameless.reset(seed=0)
+    assert Context.of(nameless).task is None
 
 
 def test_a_task_s_own_runs_count_and_a_new_task_gets_what_all_agree_on():
@@ -362,6 +366,7 @@ def test_without_a_file_that_ships(make_env, monkeypatch, tmp_path):
 def test_the_hash_is_kept_and_held(make_env, file):
     kept = agents.recorded_kwargs("prior", experience=file, sample=True)
     assert kept == {"experience": file, "experience_sha256": sha256_of(Path(file)), "sample": True}
+    assert agents.recorded_kwargs("prior", experience=file, sample=True, experience_sha256=None) == kept
     with pytest.raises(ValueError, match="not the one that this run began with"):
         make(make_env, file, experience_sha256="0" * 64)
 

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from agents.experience import read_experience, write_experience
+from agents.experience import Experience, load_experience, read_experience, write_experience
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_lab.assignments import configure
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import RunConfig
 from hyperrl_lab.evaluation import evaluate
-from hyperrl_lab.experience.build import build_experience
+from hyperrl_lab.experience.build import build_experience, run_folders
 from hyperrl_lab.results import read_actions, read_episodes, read_phases
 from hyperrl_lab.run import TrainingRun
 
@@ -118,6 +118,41 @@ def test_outcomes_are_standardised_per_environment_settings_and_budget(runs):
     assert replace(experience, runs=[*experience.runs, other]).standardised()[-1] is None
 
 
+@pytest.mark.parametrize("score", [0.1, 0.09999999999999998, 0.7, -0.8, 0.0, 1e300])
+def test_equal_scores_teach_nothing(runs, score):
+    """The mean of equal numbers can be another number."""
+    (run,) = build_experience([runs / "ppo" / "fixed"]).runs
+    equal = Experience("PPO", [replace(run, run=str(n), score=score) for n in range(11)])
+    assert equal.standardised() == [None] * 11
+
+
+def test_of_a_search_its_trials_are_runs_and_not_its_best_one_again(runs, tmp_path):
+    """The best of many is no run like others, and it is among them."""
+    folder = tmp_path / "search"
+    for number, name in enumerate(("line-0", "line-1")):
+        shutil.copytree(runs / "ppo" / name, folder / "trials" / str(number))
+    for file in (runs / "ppo" / "line-1").iterdir():
+        if file.is_file():
+            shutil.copy(file, folder)
+    config = json.loads((folder / "config.json").read_text())
+    for agent in ("random_search", "pbt"):
+        config["run"]["agent"] = agent
+        (folder / "config.json").write_text(json.dumps(config))
+        if agent == "random_search":
+            assert run_folders(folder) == [folder / "trials" / "0", folder / "trials" / "1"]
+    with pytest.raises(ValueError, match=r"population \(pbt\), whose members copy the best"):
+        build_experience([tmp_path])
+
+
+def test_links_are_followed_and_no_run_is_met_twice(runs, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a").symlink_to(runs / "ppo" / "line-0")
+    (tmp_path / "runs" / "round").symlink_to(tmp_path / "runs")
+    assert run_folders(tmp_path / "runs") == [tmp_path / "runs" / "a"]
+    with pytest.raises(ValueError, match=r"nowhere does not exist"):
+        build_experience([tmp_path / "nowhere"])
+
+
 def test_algorithms_are_kept_apart(runs):
     with pytest.raises(ValueError, match="runs of A2C and PPO, whose experience is kept apart"):
         build_experience([runs / "ppo", runs / "a2c"])
@@ -146,6 +181,23 @@ def test_a_damaged_run_is_named(runs, file, tmp_path):
         build_experience([copy])
 
 
+def test_a_table_without_its_columns_is_named(runs, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(runs / "ppo" / "fixed", copy)
+    pq.write_table(
+        pq.read_table(copy / "episodes.parquet").drop_columns(["return"]), copy / "episodes.parquet"
+    )
+    with pytest.raises(ValueError, match=r"episodes.parquet is damaged: it lacks return\."):
+        build_experience([copy])
+
+
+def test_all_refused_runs_are_told_at_once(runs, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(runs / "begun", tmp_path / name)
+    with pytest.raises(ValueError, match=r"(?s)a has no outcome.*\n.*b has no outcome"):
+        build_experience([tmp_path, runs / "ppo"])
+
+
 def test_a_run_of_an_earlier_version_is_refused(runs, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(runs / "ppo" / "fixed", copy)
@@ -172,6 +224,24 @@ def test_a_file_that_is_no_experience_is_not_overwritten(runs, tmp_path, capsys)
     assert main(["experience", "build", str(runs / "ppo"), "--out", str(mine)]) == 2
     assert mine.read_text() == "precious"
     assert "exists and is not an experience" in capsys.readouterr().err
+
+
+def test_an_experience_is_replaced_only_by_one_that_holds_all_of_it(runs, tmp_path, capsys):
+    out = str(tmp_path / "mine.parquet")
+    first, second = (str(runs / "ppo" / f"line-{seed}") for seed in (0, 1))
+    assert main(["experience", "build", first, "--out", out]) == 0
+    assert main(["experience", "build", second, "--out", out]) == 2
+    assert "holds 1 runs that are not among these" in capsys.readouterr().err
+    assert main(["experience", "build", out, second, "--out", out]) == 0
+    assert len(read_experience(tmp_path / "mine.parquet").runs) == 2
+
+
+def test_what_ships_is_added_to_by_its_name(runs, tmp_path, capsys):
+    out = tmp_path / "more.parquet"
+    assert main(["experience", "build", "PPO", str(runs / "ppo" / "fixed"), "--out", str(out)]) == 0
+    assert len(read_experience(out).runs) == len(load_experience("PPO").runs) + 1
+    assert main(["experience", "build", "PPO", "--out", "PPO"]) == 2
+    assert "PPO is the name of the experience that ships" in capsys.readouterr().err
 
 
 def test_show(runs, tmp_path, capsys):
