@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from agents.base import HyperAgent, Observation
 from agents.continuous import limits
 from agents.values import action_of, check_continuous, check_handled
-from hyperrl_env import DEFINITIONS, HyperRLEnv
+from hyperrl_env import DEFINITIONS, Hyperparameter, HyperRLEnv
 from hyperrl_env.checks import check_text, unknown
 from hyperrl_env.diagnostics import CHANGES, log_ratio
 from hyperrl_env.inner_run import InnerRunConfig
@@ -203,7 +203,7 @@ class LineAgent(HyperAgent):
 
     Args:
         env: A Hyper-RL environment with `action_mode="box"`, whose search space holds just these
-            hyperparameters.
+            hyperparameters, as `env_kwargs` has it.
         seed: See `HyperAgent`.
         names: The hyperparameters.
 
@@ -219,6 +219,7 @@ class LineAgent(HyperAgent):
         super().__init__(env, seed)
         check_handled(self.name, self.env, names)
         check_continuous(self.name, self.env)
+        _check_offered(self.name, self.env)
         self.rng = np.random.default_rng([seed, _number_of(self.env)])
         self.names = tuple(names)
         self.lines: Floats = np.zeros((len(names), 2))
@@ -250,6 +251,16 @@ class LineAgent(HyperAgent):
         """See `HyperAgent.load_state_dict`."""
         super().load_state_dict(state)
         self.lines = state["lines"].copy()
+
+
+def _check_offered(agent: str, env: HyperRLEnv) -> None:
+    """In a narrower range another schedule would be played than the one that was chosen."""
+    for offered in env.search_space.hyperparameters:
+        if offered != Hyperparameter(offered.name, **RANGES[offered.name].offered):
+            raise ValueError(
+                f"Agent {agent!r} plays schedules in ranges of its own, and this search space offers "
+                f"{offered.name} in another one. Leave search_space out: agents.env_kwargs({agent!r}) has it."
+            )
 
 
 def _number_of(env: HyperRLEnv) -> int:

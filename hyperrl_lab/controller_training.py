@@ -108,6 +108,9 @@ class ControllerTraining:
         self.runs = folder / RUNS
         # `shares_above` of every generation.
         self._above: list[Floats] = []
+        # A folder in which nothing can be trained would be held by a study that is to be mended.
+        if (first := self.next_study()) is not None:
+            first.runs()
         with ExitStack() as stack:
             self._open(folder, stack)
             self._held = stack.pop_all()

@@ -127,7 +127,7 @@ plt.show()
 # %% [markdown]
 # From the paper's settings all runs had 300,000 steps. At a third or three times of it, the mean goes to 0 and the spread does
 # not: what is best with one budget need not be best with another. From Stable-Baselines3's there are runs of 100,000 steps, where
-# several times the learning rate is better for nearly certain, and of 300,000, where nothing is.
+# several times the learning rate is better by more than a standard deviation, and of 300,000, where nothing is.
 #
 # ## What is played
 #

@@ -22,6 +22,8 @@ from hyperrl_env.search_space import BoundSearchSpace
 
 # Whole numbers are rounded, on each task from another value of its own.
 _OUTSIDE = 0.05
+# Numbers of four digits.
+_SAME = 1e-3
 Floats = NDArray[np.float64]
 _INDEX = {name: index for index, name in enumerate(DIAGNOSTICS)}
 
@@ -111,13 +113,16 @@ def _changes(run: PastRun, name: str, relative: bool) -> Floats:
     """What was in force in every update phase, (phases,); NaN where nothing was, or 0.
 
     A run's changes are against the task's own value at that time, its diagnostics against that at the start.
+    The task's own value follows its schedule, though it is offered among constant ones.
     """
     if name not in run.changes:
         return np.full(len(run.env_steps) - 1, np.nan)
+    changes = run.changes[name][1:].astype(np.float64)
     if relative:
-        return run.changes[name][1:].astype(np.float64)
-    changes = run.diagnostics[1:, _INDEX[f"log_{name}"]].astype(np.float64)
-    return np.where(changes > -LIMIT, changes, np.nan)
+        return changes
+    constant = run.diagnostics[1:, _INDEX[f"log_{name}"]].astype(np.float64)
+    constant[constant <= -LIMIT] = np.nan
+    return np.where(np.abs(changes) < _SAME, 0.0, constant)
 
 
 def remember(

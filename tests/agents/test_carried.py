@@ -120,20 +120,22 @@ def test_a_constant_value_is_one_action_whatever_the_task_s_own_does(make_env, t
     space = {"learning_rate": [1e-4, 2e-4, 1e-3], "n_epochs": [1, 2]}
     settings = {"n_steps": 64, "batch_size": 16, "search_space": space}
     folders = []
-    for rate in (0, 2):
-        pairs = {**settings, "action": {"learning_rate": space["learning_rate"][rate], "n_epochs": 2}}
-        config = configure("HyperRL-PPO-Pendulum-v0", "fixed", pairs.items(), seed=rate, total_env_steps=640)
-        TrainingRun(config, tmp_path / str(rate)).train(pictures=False)
-        folders.append(tmp_path / str(rate))
+    for seed, rate in enumerate(({"learning_rate": 1e-4}, {"learning_rate": 1e-3}, {})):
+        pairs = {**settings, "action": {**rate, "n_epochs": 2}}
+        config = configure("HyperRL-PPO-Pendulum-v0", "fixed", pairs.items(), seed=seed, total_env_steps=640)
+        TrainingRun(config, tmp_path / str(seed)).train(pictures=False)
+        folders.append(tmp_path / str(seed))
     experience = build_experience(folders)
-    assert all(np.ptp(run.changes["learning_rate"][1:-1]) > 1 for run in experience.runs)
+    assert [np.ptp(run.changes["learning_rate"][1:-1]) > 1 for run in experience.runs] == [True, True, False]
     env = make_env("HyperRL-PPO-Pendulum-v0", total_env_steps=2048, search_space=space)
     env.reset(seed=0)
     bins = bin_changes(env.search_space, own_values(env))
-    # The task's own values are offered, too.
+    # The task's own values are offered, too, and follow its schedule; in the end that is 0.
     sizes = [len(offered) for offered in env.search_space.bins.values()]
-    for run, rate in zip(experience.runs, (1e-4, 1e-3), strict=True):
-        rates, epochs = np.unravel_index(joint_actions(run, bins), sizes)
+    for run, rate in zip(experience.runs, (1e-4, 1e-3, 3e-4), strict=True):
+        actions = joint_actions(run, bins)
+        assert (actions >= 0).tolist() == [True] * 9 + [rate != 3e-4]
+        rates, epochs = np.unravel_index(actions[:9], sizes)
         assert {env.search_space.bins["learning_rate"][number] for number in rates} == {rate}
         assert {env.search_space.bins["n_epochs"][number] for number in epochs} == {2}
 

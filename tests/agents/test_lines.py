@@ -160,6 +160,14 @@ def test_names_must_be_a_list(names):
         agents.env_kwargs("random_schedule", hyperparameters=names)
 
 
+def test_another_range_is_refused(make_env):
+    """It would cut the schedule that is chosen."""
+    kwargs = agents.env_kwargs("random_schedule")
+    kwargs["search_space"]["learning_rate"] = {"multipliers": [0.9, 1.0, 1.1]}
+    with pytest.raises(ValueError, match=r"offers learning_rate in another one. Leave search_space out"):
+        agents.make("random_schedule", make_env("PPO", **kwargs))
+
+
 def test_an_unknown_hyperparameter_is_told():
     with pytest.raises(ValueError, match=r"'clip_rang'\. Did you mean 'clip_range'"):
         agents.env_kwargs("random_schedule", hyperparameters=["clip_rang"])

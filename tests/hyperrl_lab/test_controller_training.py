@@ -204,6 +204,7 @@ def test_damaged_files_are_named(name, content, tmp_path):
         (STUDY, {"seeds_per_generation": 4}, "cannot take 4 of 3 seeds"),
         (STUDY, {"generations": 0}, "generations must be a whole number of at least 1"),
         (STUDY, {"population": 2}, "population must be a whole number of at least 4"),
+        (replace(STUDY, tasks=[StudyTask("HyperRL-A2C-CartPole-v0")]), {}, "PPO, not A2C"),
     ],
 )
 def test_impossible_trainings_are_refused(study, kwargs, message, tmp_path):
