@@ -210,7 +210,9 @@ def _columns(path: Path, *needed: str) -> Columns:
 
 def _evaluation(path: Path) -> float | None:
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["mean_return"])
+        mean = json.loads(path.read_text(encoding="utf-8"))["mean_return"]
+        # Of returns that are not finite there is none.
+        return None if mean is None else float(mean)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError) as error:
