@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +13,11 @@ from hyperrl_env.saving.files import write_text
 from hyperrl_lab.folder import RunFolder
 from hyperrl_lab.search.methods import PERTURB_EVERY
 from hyperrl_lab.studies.comparison import Compared, Group, compare, grouped, left_out, over_tasks
+from hyperrl_lab.studies.own_runs import own_runs
 from hyperrl_lab.studies.pictures import draw_curves
 from hyperrl_lab.studies.populations import populations_exist
 from hyperrl_lab.studies.published import Gain, Published, PublishedStudy
-from hyperrl_lab.studies.record import record_of
 from hyperrl_lab.studies.study import Study, StudyRun
-from hyperrl_lab.studies.table import runs_table, settings_text
 from hyperrl_lab.studies.text import NONE, markdown_table, number, share, with_interval
 
 _METRICS = {
@@ -73,26 +71,11 @@ def measured(paper: PublishedStudy, study: Study, folder: Path) -> Measured:
         NotADirectoryError: It is not a folder.
     """
     populations = paper.populations(study)
-    table = runs_table(folder, record_of(study, populations))
-    declared = {run.folder: run for run in (*study.runs(), *populations)}
-    own = [_is(declared.get(row["folder"]), row) for row in table.to_pylist()]
-    if not any(own):
+    own = own_runs(folder, study, populations)
+    if not own.table.num_rows:
         raise ValueError(f"{folder} holds no run of this study at this scale: {study.title}.")
-    runs = table.filter(pa.array(own))
-    groups = grouped(runs, paper.metric)
-    return Measured(paper, study, folder, runs, groups, populations, len(own) - sum(own))
-
-
-def _is(run: StudyRun | None, row: dict[str, Any]) -> bool:
-    """Whether a row of the table is this run of the study."""
-    if run is None or row["id"] is None:
-        return False
-    config = run.config
-    same = (row["id"], row["agent"], row["seed"], row["budget"]) == (
-        *(config.id, config.agent, config.seed),
-        config.total_env_steps,
-    )
-    return same and row["settings"] == settings_text(config)
+    groups = grouped(own.table, paper.metric)
+    return Measured(paper, study, folder, own.table, groups, populations, own.foreign)
 
 
 def write_files(found: Measured, name: str, command: str) -> Path:

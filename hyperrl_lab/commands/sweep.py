@@ -152,7 +152,7 @@ def _sweep(arguments: argparse.Namespace, console: Console) -> int:
     if page is None or code not in (0, FAILED):
         return code
     try:
-        _write_page(page, arguments)
+        _write_page(page, study, arguments)
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))
         return USER_ERROR
@@ -167,8 +167,8 @@ def _name(arguments: argparse.Namespace) -> str:
     return str(arguments.study.stem)
 
 
-def _write_page(page: Path, arguments: argparse.Namespace) -> None:
-    name, found = _name(arguments), league(arguments.out)
+def _write_page(page: Path, study: Study, arguments: argparse.Namespace) -> None:
+    name, found = _name(arguments), league(arguments.out, study)
     parts = [
         "hyperrl",
         "sweep",

@@ -86,13 +86,12 @@ class Ending:
     error: str = ""
 
 
-def is_done(folder: Path, config: RunConfig, evaluate_episodes: int) -> bool:
-    """Whether nothing of a run is left to do.
+def is_begun(folder: Path, config: RunConfig) -> bool:
+    """Whether a folder holds a run, in whatever state.
 
     Args:
-        folder: Its folder.
-        config: Its configuration, with the budget.
-        evaluate_episodes: See `Job`.
+        folder: The run's folder.
+        config: The run's configuration, with the budget.
 
     Raises:
         ValueError: The folder holds another run, or a damaged configuration; the message says which.
@@ -106,7 +105,25 @@ def is_done(folder: Path, config: RunConfig, evaluate_episodes: int) -> bool:
             f"{folder} holds another run: {'; '.join(found)}. It is left alone: give another folder, or "
             "move it elsewhere."
         )
-    return outcome(folder) is not None and not _evaluation_is_due(folder, evaluate_episodes)
+    return True
+
+
+def is_done(folder: Path, config: RunConfig, evaluate_episodes: int) -> bool:
+    """Whether nothing of a run is left to do.
+
+    Args:
+        folder: See `is_begun`.
+        config: See `is_begun`.
+        evaluate_episodes: See `Job`.
+
+    Raises:
+        ValueError: See `is_begun`.
+    """
+    return (
+        is_begun(folder, config)
+        and outcome(folder) is not None
+        and not _evaluation_is_due(folder, evaluate_episodes)
+    )
 
 
 def carry_out(job: Job, report: Callable[[Snapshot], None], stop: Callable[[], bool]) -> Ending:

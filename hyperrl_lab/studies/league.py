@@ -10,9 +10,10 @@ from typing import Any
 
 from hyperrl_lab.figure import DARK, LIGHT, OWN, new_figure
 from hyperrl_lab.studies.comparison import Group, OverTasks, compare, grouped, left_out, over_tasks
-from hyperrl_lab.studies.record import read_record
+from hyperrl_lab.studies.own_runs import OwnRuns, own_runs
+from hyperrl_lab.studies.record import record_of
 from hyperrl_lab.studies.statistics import Estimate
-from hyperrl_lab.studies.table import runs_table
+from hyperrl_lab.studies.study import Study
 from hyperrl_lab.studies.text import markdown_table, number, share, with_interval
 
 _SCORE, _EVALUATION = "mean_last_100", "evaluation_mean"
@@ -64,23 +65,23 @@ class League:
     notes: Sequence[str]
 
 
-def league(folder: Path) -> League:
-    """Ranks the methods of a study.
+def league(folder: Path, study: Study) -> League:
+    """Ranks the methods of a study, by the runs that are the study's own.
 
     Args:
-        folder: The study's, with its record.
+        folder: The study's.
+        study: The study; methods and runs that it does not declare are not ranked.
 
     Raises:
-        ValueError: There is no study in the folder, or it has fewer than two tasks to rank methods over.
+        ValueError: There is no run in the folder, or there are fewer than two tasks to rank methods over.
         NotADirectoryError: It is not a folder.
     """
-    record, runs = read_record(folder), runs_table(folder)
-    if record is None:
-        raise ValueError(f"{folder} holds no study: runs are ranked by what a study says of them.")
-    groups, rows = grouped(runs, _SCORE), runs.to_pylist()
-    ranked, tasks, notes = over_tasks(groups)
+    record, own = record_of(study), own_runs(folder, study)
+    groups, rows = grouped(own.table, _SCORE), own.table.to_pylist()
+    ranked, tasks, left = over_tasks(groups)
+    notes = [*_not_there(own), *left]
     if not ranked:
-        raise ValueError(f"{folder} has no two tasks to rank methods over. {'. '.join(notes)}.")
+        raise ValueError(f"{folder} has no two tasks to rank methods over. {_sentences(notes)}".rstrip())
     ranked = sorted(ranked, key=_score, reverse=True)
     agents = {row["method"]: row["agent"] for row in rows}
     random = [one.method for one in ranked if agents[one.method] == "random"][:1]
@@ -90,7 +91,7 @@ def league(folder: Path) -> League:
     against = {
         name: {one.method: one.improvement for one in over_tasks(groups, name)[0]} for name in references
     }
-    evaluations = {one.method: one for one in over_tasks(grouped(runs, _EVALUATION))[0]}
+    evaluations = {one.method: one for one in over_tasks(grouped(own.table, _EVALUATION))[0]}
     compared = compare(groups)
     return League(
         title=record.title,
@@ -117,6 +118,21 @@ def league(folder: Path) -> League:
         tasks=tasks,
         notes=[*notes, *left_out(compared), *_diverged(rows)],
     )
+
+
+def _not_there(own: OwnRuns) -> Iterator[str]:
+    """How many of the study's runs the folder does not hold."""
+    if own.missing:
+        yield f"{own.missing} of the study's {own.declared} runs are missing"
+    if own.replaced:
+        yield (
+            f"{own.replaced} of the study's {own.declared} runs are not ranked: their folders hold other "
+            "runs than the study says now"
+        )
+
+
+def _sentences(notes: Sequence[str]) -> str:
+    return " ".join(f"{note}." for note in notes)
 
 
 def _score(one: OverTasks) -> float:
@@ -160,7 +176,7 @@ def markdown(found: League, command: str, picture: str) -> str:
         "The interquartile mean of the returns on each task:",
         markdown_table(*_by_task(found)),
         *_verdicts(found),
-        *([" ".join(f"{note}." for note in found.notes)] if found.notes else []),
+        *([_sentences(found.notes)] if found.notes else []),
         f"![{found.title}: scores, and the probability to be better]({picture})",
     ]
     return "\n\n".join(parts) + "\n"

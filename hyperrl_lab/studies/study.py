@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hyperrl_env.settings import get_settings
 from hyperrl_lab.assignments import configure
 from hyperrl_lab.config import RunConfig
-from hyperrl_lab.ids import resolve_id
+from hyperrl_lab.ids import id_kwargs, resolve_id
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class StudyRun:
         folder: Name of its folder in the study's, unique in the study.
         task: The task's name.
         method: The method's name.
-        config: The configuration; its seed is the run's.
+        config: The configuration, with the budget; its seed is the run's.
     """
 
     folder: str
@@ -121,7 +122,23 @@ class Study:
             threads=self.threads,
             log_interval=self.log_interval,
         )
-        return StudyRun(f"{_slug(task_name)}-{_slug(method_name)}-{seed}", task_name, method_name, config)
+        return StudyRun(
+            folder=f"{_slug(task_name)}-{_slug(method_name)}-{seed}",
+            task=task_name,
+            method=method_name,
+            config=replace(config, total_env_steps=_budget(config)),
+        )
+
+
+def _budget(config: RunConfig) -> int:
+    """The budget of a run, which is the task's if none is given."""
+    if config.total_env_steps is not None:
+        return config.total_env_steps
+    kwargs = {"algorithm": "PPO", **id_kwargs(config.id), **config.env_kwargs}
+    known = {name: kwargs[name] for name in ("algorithm", "task", "env_id") if name in kwargs}
+    return get_settings(
+        **{"task": None, **known}, starting_point=kwargs.get("settings", "paper")
+    ).total_env_steps
 
 
 def short_name(id_: str) -> str:

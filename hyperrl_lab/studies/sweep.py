@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from hyperrl_env.checks import check_at_least
-from hyperrl_env.settings import get_settings
-from hyperrl_lab.config import RunConfig
-from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.lock import is_held
 from hyperrl_lab.run import CHECKPOINT_MINUTES
 from hyperrl_lab.studies.board import Board, Entry, Outcome
@@ -81,23 +77,12 @@ def _jobs(study: Study, folder: Path, checkpoint_minutes: float) -> list[Job]:
             name=run.folder,
             folder=folder / run.folder,
             log=folder / LOGS / f"{run.folder}.log",
-            config=replace(run.config, total_env_steps=_budget(run.config)),
+            config=run.config,
             evaluate_episodes=study.evaluate_episodes,
             checkpoint_minutes=checkpoint_minutes,
         )
         for run in study.runs()
     ]
-
-
-def _budget(config: RunConfig) -> int:
-    """The budget of a run, which is the task's if none is given."""
-    if config.total_env_steps is not None:
-        return config.total_env_steps
-    kwargs = {"algorithm": "PPO", **id_kwargs(config.id), **config.env_kwargs}
-    known = {name: kwargs[name] for name in ("algorithm", "task", "env_id") if name in kwargs}
-    return get_settings(
-        **{"task": None, **known}, starting_point=kwargs.get("settings", "paper")
-    ).total_env_steps
 
 
 def _prepare(study: Study, folder: Path) -> None:

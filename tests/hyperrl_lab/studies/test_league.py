@@ -40,8 +40,8 @@ def folder(study, leave_study, tmp_path):
     return leave_study(tmp_path / "five", study, lambda run: [score(run)] * 3)
 
 
-def test_the_best_comes_first_and_is_compared_with_what_it_has_to_beat(folder):
-    found = league(folder)
+def test_the_best_comes_first_and_is_compared_with_what_it_has_to_beat(folder, study):
+    found = league(folder, study)
     ranked = [one.method for one in found.standings]
     assert (ranked[:1], set(ranked[1:3]), ranked[3:]) == (["EPGT"], {"RND", "default"}, ["faster", "slower"])
     assert found.references == ["default", "RND", "faster"]
@@ -60,14 +60,14 @@ def test_the_best_comes_first_and_is_compared_with_what_it_has_to_beat(folder):
     assert by_name["default"].seconds == 2.0
 
 
-def test_runs_that_diverged_are_counted(folder):
+def test_runs_that_diverged_are_counted(folder, study):
     summary = folder / "Hopper-EPGT-0" / "summary.json"
     summary.write_text(summary.read_text().replace('"finished"', '"diverged"'))
-    assert "1 of the 10 runs of EPGT diverged before the end of their budget" in league(folder).notes
+    assert "1 of the 10 runs of EPGT diverged before the end of their budget" in league(folder, study).notes
 
 
-def test_scores_are_those_of_rliable(folder):
-    (found,) = (one for one in league(folder).standings if one.method == "RND")
+def test_scores_are_those_of_rliable(folder, study):
+    (found,) = (one for one in league(folder, study).standings if one.method == "RND")
     scores = np.stack(
         [REFERENCE_SCORES[task].normalised([800.0, 900.0, 1000.0, 1100.0, 1200.0]) for task in TASKS], axis=1
     )
@@ -119,12 +119,43 @@ def test_a_page_that_cannot_be_written_is_told_before_the_runs(folder, study, as
     assert "give a study's file" in capsys.readouterr().err
 
 
-def test_what_cannot_be_ranked(leave_run, leave_study, study, tmp_path):
-    leave_run(tmp_path / "alone" / "run", [1.0])
-    with pytest.raises(ValueError, match="holds no study"):
-        league(tmp_path / "alone")
-    one = leave_study(
-        tmp_path / "one", Study("One", study.tasks[:1], METHODS, range(5)), lambda run: [score(run)]
+def test_only_the_studys_own_runs_are_ranked(folder, study, as_toml, tmp_path, capsys):
+    # Two methods less, two seeds more, and "default" with other settings than in the folder.
+    methods = [replace(METHODS[0], settings={"n_steps": 64}), *METHODS[1:3]]
+    now = replace(study, methods=methods, seeds=[0, 1, 2, 3, 4, 5, 6])
+    found = league(folder, now)
+    assert {one.method for one in found.standings} == {"EPGT", "RND"}
+    assert {one.score.seeds for one in found.standings} == {5}
+    # Of 3 methods x 2 tasks: two seeds each, and five of "default".
+    assert "12 of the study's 42 runs are missing" in found.notes
+    assert (
+        "10 of the study's 42 runs are not ranked: their folders hold other runs than the study says now"
+        in found.notes
     )
-    with pytest.raises(ValueError, match="no two tasks to rank methods over"):
-        league(one)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- five: begin -->\n<!-- five: end -->\n")
+    file = as_toml(replace(now, seeds=study.seeds), tmp_path / "five.toml")
+    assert main(["sweep", str(file), "--out", str(folder), "--page", str(page)]) == 1
+    written = page.read_text()
+    assert "10 of the study's 30 runs are not ranked" in written
+    assert not any(f"| {method} |" in written for method in ("default", "faster", "slower"))
+
+
+def test_a_study_that_is_carried_out_in_parts_is_ranked_as_one(folder, study, leave_study):
+    part = replace(study, methods=[Method("adaptive_kl", "KL")], baseline=None)
+    leave_study(folder, part, lambda run: [3000.0])
+    whole = replace(study, methods=[*METHODS, *part.methods])
+    assert [one.method for one in league(folder, whole).standings][:2] == ["KL", "EPGT"]
+    assert len(league(folder, whole).standings) == 6
+
+
+def test_what_cannot_be_ranked(leave_study, study, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="There is no run in"):
+        league(tmp_path / "empty", study)
+    alone = Study("One", study.tasks[:1], METHODS, range(5))
+    one = leave_study(tmp_path / "one", alone, lambda run: [score(run)])
+    with pytest.raises(ValueError, match=r"no two tasks to rank methods over\.$"):
+        league(one, alone)
+    with pytest.raises(ValueError, match="25 of the study's 50 runs are missing"):
+        league(one, replace(study, total_env_steps=None))
