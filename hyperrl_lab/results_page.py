@@ -1,4 +1,8 @@
-"""A Markdown page with a section per study, each between marks of its own."""
+"""A Markdown page with a section per study, each between marks of its own.
+
+Nothing but the section and its picture is written. A page that is a link is followed to its file, and its
+picture goes beside that file.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +11,66 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from hyperrl_env.saving.files import is_plain_file, write_text
+from hyperrl_env.saving.files import is_plain_file, whole_file
 
 
-def check_page(page: Path, study: str) -> str:
-    """The page's text.
+def check_page(page: Path, study: str) -> None:
+    """Checks that a section can be written.
+
+    Args:
+        page: The page.
+        study: The study's name, which is in the marks.
 
     Raises:
         ValueError: The file is missing, or does not have the study's marks once.
         FileExistsError: There is something in the place of the study's picture that was not written so: the
             section does not show it, or it is no plain file.
     """
+    _read(page.resolve(), study)
+
+
+def write_section(
+    page: Path, study: str, draw: Callable[[Path], None], markdown: Callable[[str], str]
+) -> None:
+    """Writes a study between its marks, and its picture into the folder with the page's name beside it.
+
+    Args:
+        page: The page.
+        study: The study's name, which is in the marks.
+        draw: Draws the picture into a file.
+        markdown: Gives the section, with the picture's path from the page.
+
+    Raises:
+        ValueError: See `check_page`.
+        FileExistsError: See `check_page`.
+    """
+    page = page.resolve()
+    found, picture = _read(page, study), _picture(page, study)
+    section = markdown(_link(picture)).replace("\n", found["newline"])
+    text = found.string[: found.start("section")] + section + found.string[found.end("section") :]
+    # Before the picture, which is the section's own from then on, even if this process is cut in between.
+    with whole_file(page) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+    picture.parent.mkdir(exist_ok=True)
+    draw(picture)
+
+
+def _read(page: Path, study: str) -> re.Match[str]:
+    """The study's `section` in a page, and the `newline` before it, after the checks of `check_page`."""
     if not page.is_file():
         raise ValueError(f"There is no file {page}.")
-    text = page.read_text(encoding="utf-8")
-    sections = re.findall(_pattern(study), text, flags=re.DOTALL)
-    if len(sections) != 1:
+    # As text it would lose its newlines.
+    text = page.read_bytes().decode("utf-8")
+    begin, end = (f"^<!-- {study}: {place} -->" for place in ("begin", "end"))
+    found = re.search(rf"{begin}(?P<newline>\r?\n)(?P<section>.*?){end}", text, re.MULTILINE | re.DOTALL)
+    counts = [len(re.findall(mark, text, re.MULTILINE)) for mark in (begin, end)]
+    if found is None or counts != [1, 1]:
         raise ValueError(
             f"{page} must have the marks <!-- {study}: begin --> and <!-- {study}: end --> once, each on a "
             "line of its own."
         )
-    _check_picture(page, study, sections[0])
-    return text
+    _check_picture(page, study, found["section"])
+    return found
 
 
 def _check_picture(page: Path, study: str, section: str) -> None:
@@ -48,30 +90,6 @@ def _check_picture(page: Path, study: str, section: str) -> None:
         )
 
 
-def write_section(
-    page: Path, study: str, draw: Callable[[Path], None], markdown: Callable[[str], str]
-) -> None:
-    """Writes a study between its marks, and its picture into the folder with the page's name beside it.
-
-    Args:
-        page: The page.
-        study: The study's name, which is in the marks.
-        draw: Draws the picture into a file.
-        markdown: Gives the section, with the picture's path from the page.
-
-    Raises:
-        ValueError: See `check_page`.
-        FileExistsError: See `check_page`.
-    """
-    text, picture = check_page(page, study), _picture(page, study)
-    section = markdown(_link(picture))
-    new = f"<!-- {study}: begin -->\n{section}<!-- {study}: end -->"
-    # Before the picture, which is the section's own from then on, even if this process is cut in between.
-    write_text(page, re.sub(_pattern(study), lambda _: new, text, flags=re.DOTALL))
-    picture.parent.mkdir(exist_ok=True)
-    draw(picture)
-
-
 def _picture(page: Path, study: str) -> Path:
     return page.with_suffix("") / f"{study}.png"
 
@@ -79,7 +97,3 @@ def _picture(page: Path, study: str) -> Path:
 def _link(picture: Path) -> str:
     """The picture's path from the page."""
     return f"{picture.parent.name}/{picture.name}"
-
-
-def _pattern(study: str) -> str:
-    return rf"<!-- {study}: begin -->\n.*?<!-- {study}: end -->"

@@ -56,3 +56,33 @@ def test_a_link_or_a_folder_in_the_pictures_place_is_not_replaced(page, target):
     picture.mkdir()
     with pytest.raises(FileExistsError, match="is a link or a folder, not a picture"):
         check_page(page, "duo")
+
+
+def test_the_rest_of_a_page_keeps_its_newlines(page):
+    page.write_bytes(b"# Mine\r\n\r\n<!-- duo: begin -->\r\nold\r\n<!-- duo: end -->\r\nA\nB\r\n")
+    write(page)
+    assert page.read_bytes() == (
+        b"# Mine\r\n\r\n<!-- duo: begin -->\r\n## Duo\r\n\r\n![Duo](page/duo.png)\r\n<!-- duo: end -->\r\n"
+        b"A\nB\r\n"
+    )
+
+
+def test_a_page_that_is_a_link_is_followed(page, tmp_path):
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "here.md"
+    link.symlink_to(page)
+    write(link)
+    assert link.is_symlink()
+    assert page.read_text().startswith("# Mine\n\n<!-- duo: begin -->\n## Duo\n\n![Duo](page/duo.png)\n")
+    # Beside the page, from where its text refers to it.
+    assert (tmp_path / "page" / "duo.png").read_text() == "drawn"
+
+
+def test_text_between_two_marks_of_one_kind_is_not_taken_for_a_section(page):
+    page.write_text("<!-- duo: begin -->\nMine.\n" + MARKS)
+    with pytest.raises(ValueError, match=r"must have the marks .* once, each on a line of its own"):
+        check_page(page, "duo")
+    # Marks that are only spoken of are none.
+    page.write_text("Between `<!-- duo: begin -->` and `<!-- duo: end -->`:\n\n" + MARKS)
+    write(page)
+    assert page.read_text().startswith("Between `<!-- duo: begin -->` and `<!-- duo: end -->`:\n\n<!-- duo")
