@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from hyperrl_env.saving.files import is_plain_file, whole_file
 
@@ -22,9 +23,9 @@ def check_page(page: Path, study: str) -> None:
         study: The study's name, which is in the marks.
 
     Raises:
-        ValueError: The file is missing, or does not have the study's marks once.
+        ValueError: The file is missing, has no ending, or does not have the study's marks once.
         FileExistsError: There is something in the place of the study's picture that was not written so: the
-            section does not show it, or it is no plain file.
+            section does not show it, or it is no plain file. Or its folder is no folder.
     """
     _read(page.resolve(), study)
 
@@ -59,9 +60,14 @@ def _read(page: Path, study: str) -> re.Match[str]:
     """The study's `section` in a page, and the `newline` before it, after the checks of `check_page`."""
     if not page.is_file():
         raise ValueError(f"There is no file {page}.")
+    if not page.suffix:
+        raise ValueError(
+            f"{page} needs an ending, such as {page.name}.md: its pictures go into the folder of that name "
+            "without the ending."
+        )
     # As text it would lose its newlines.
     text = page.read_bytes().decode("utf-8")
-    begin, end = (f"^<!-- {study}: {place} -->" for place in ("begin", "end"))
+    begin, end = (f"^<!-- {re.escape(study)}: {place} -->" for place in ("begin", "end"))
     found = re.search(rf"{begin}(?P<newline>\r?\n)(?P<section>.*?){end}", text, re.MULTILINE | re.DOTALL)
     counts = [len(re.findall(mark, text, re.MULTILINE)) for mark in (begin, end)]
     if found is None or counts != [1, 1]:
@@ -76,6 +82,11 @@ def _read(page: Path, study: str) -> re.Match[str]:
 def _check_picture(page: Path, study: str, section: str) -> None:
     """Checks that only a picture of the section's own is overwritten."""
     picture = _picture(page, study)
+    if os.path.lexists(picture.parent) and not picture.parent.is_dir():
+        raise FileExistsError(
+            f"{picture.parent} is not a folder, but the page's pictures go into a folder there. Move it "
+            "elsewhere."
+        )
     if not os.path.lexists(picture):
         return
     if not is_plain_file(picture):
@@ -95,5 +106,5 @@ def _picture(page: Path, study: str) -> Path:
 
 
 def _link(picture: Path) -> str:
-    """The picture's path from the page."""
-    return f"{picture.parent.name}/{picture.name}"
+    """The picture's path from the page, as Markdown can hold it."""
+    return quote(f"{picture.parent.name}/{picture.name}")

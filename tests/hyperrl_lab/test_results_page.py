@@ -1,5 +1,8 @@
 """A page's section and its picture are written; nothing else of the user's is."""
 
+import re
+from urllib.parse import unquote
+
 import pytest
 
 from hyperrl_lab.results_page import check_page, write_section
@@ -86,3 +89,36 @@ def test_text_between_two_marks_of_one_kind_is_not_taken_for_a_section(page):
     page.write_text("Between `<!-- duo: begin -->` and `<!-- duo: end -->`:\n\n" + MARKS)
     write(page)
     assert page.read_text().startswith("Between `<!-- duo: begin -->` and `<!-- duo: end -->`:\n\n<!-- duo")
+
+
+@pytest.mark.parametrize("study", ["duo (1)", "a+b", "1.5x"])
+def test_a_studys_name_is_no_pattern_and_its_picture_is_shown(page, study):
+    page.write_text(f"<!-- {study}: begin -->\n<!-- {study}: end -->\n")
+    for _ in range(2):
+        write(page, study)
+    assert (page.with_suffix("") / f"{study}.png").is_file()
+    # In Markdown neither a space nor a bracket can be in a link as it is.
+    (link,) = re.findall(r"\]\((\S+)\)", page.read_text())
+    assert "(" not in link
+    assert unquote(link) == f"page/{study}.png"
+
+
+def test_another_studys_marks_are_not_taken_for_its_own(page):
+    page.write_text("<!-- 1x5: begin -->\n<!-- 1x5: end -->\n")
+    with pytest.raises(ValueError, match=r"must have the marks <!-- 1\.5: begin -->"):
+        check_page(page, "1.5")
+
+
+def test_what_is_in_the_place_of_the_pictures_folder_is_refused(page, tmp_path):
+    bare = tmp_path / "results"
+    bare.write_text(MARKS)
+    with pytest.raises(
+        ValueError, match=r"needs an ending, such as results\.md: .* pictures go into the folder"
+    ):
+        check_page(bare, "duo")
+    page.with_suffix("").write_text("mine")
+    with pytest.raises(
+        FileExistsError, match="is not a folder, but the page's pictures go into a folder there"
+    ):
+        check_page(page, "duo")
+    assert page.with_suffix("").read_text() == "mine"
