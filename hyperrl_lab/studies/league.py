@@ -84,10 +84,11 @@ def league(folder: Path, study: Study) -> League:
         raise ValueError(f"{folder} has no two tasks to rank methods over. {_sentences(notes)}".rstrip())
     ranked = sorted(ranked, key=_score, reverse=True)
     agents = {row["method"]: row["agent"] for row in rows}
-    random = [one.method for one in ranked if agents[one.method] == "random"][:1]
-    fixed = [one.method for one in ranked if agents[one.method] == "fixed" and one.method != record.baseline]
     baseline = [one.method for one in ranked if one.method == record.baseline]
-    references = [*baseline, *random, *fixed[:1]]
+    others = [one.method for one in ranked if one.method != record.baseline]
+    random = [method for method in others if agents[method] == "random"]
+    fixed = [method for method in others if agents[method] == "fixed"]
+    references = [*baseline, *random[:1], *fixed[:1]]
     against = {
         name: {one.method: one.improvement for one in over_tasks(groups, name)[0]} for name in references
     }

@@ -141,6 +141,13 @@ def test_only_the_studys_own_runs_are_ranked(folder, study, as_toml, tmp_path, c
     assert not any(f"| {method} |" in written for method in ("default", "faster", "slower"))
 
 
+def test_a_baseline_is_compared_with_only_once(folder, study):
+    found = league(folder, replace(study, methods=METHODS[:3], baseline="RND"))
+    assert found.references == ["RND", "default"]
+    again = league(folder, replace(study, methods=METHODS[:3]))
+    assert again.references == ["default", "RND"]
+
+
 def test_a_study_that_is_carried_out_in_parts_is_ranked_as_one(folder, study, leave_study):
     part = replace(study, methods=[Method("adaptive_kl", "KL")], baseline=None)
     leave_study(folder, part, lambda run: [3000.0])
