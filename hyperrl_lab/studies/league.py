@@ -12,7 +12,7 @@ from hyperrl_lab.figure import DARK, LIGHT, OWN, new_figure
 from hyperrl_lab.studies.comparison import Group, OverTasks, compare, grouped, left_out, over_tasks
 from hyperrl_lab.studies.own_runs import OwnRuns, own_runs
 from hyperrl_lab.studies.record import record_of
-from hyperrl_lab.studies.statistics import Estimate
+from hyperrl_lab.studies.statistics import FEWEST_SEEDS, Estimate
 from hyperrl_lab.studies.study import Study
 from hyperrl_lab.studies.text import markdown_table, number, share, with_interval
 
@@ -207,19 +207,24 @@ def _by_task(found: League) -> tuple[list[str], list[list[str]]]:
 def _verdicts(found: League) -> Iterator[str]:
     """Which methods beat each reference, in words; only an interval that leaves out one half says so."""
     for name in found.references:
-        told = {one.method: one.against[name] for one in found.standings if name in one.against}
-        better = [method for method, p in told.items() if p.low is not None and p.low > _EVEN]
-        worse = [method for method, p in told.items() if p.high is not None and p.high < _EVEN]
+        compared = {one.method: one.against[name] for one in found.standings if name in one.against}
+        told = {method: p for method, p in compared.items() if p.low is not None}
+        few = [method for method in compared if method not in told]
+        better = [method for method, p in told.items() if p.low > _EVEN]
+        worse = [method for method, p in told.items() if p.high < _EVEN]
         even = [method for method in told if method not in (*better, *worse)]
         chosen = (
             " (the best of the fixed values on these very runs, which favours it)"
             if name == found.best_fixed
             else ""
         )
-        yield (
-            f"Against **{name}**{chosen}. Better: {_list(better)}. Worse: {_list(worse)}. "
-            f"Not told apart, because the interval holds 50 %: {_list(even)}."
-        )
+        parts = [f"Against **{name}**{chosen}"]
+        if told:
+            parts += [f"Better: {_list(better)}", f"Worse: {_list(worse)}"]
+            parts += [f"Not told apart, because the interval holds 50 %: {_list(even)}"]
+        if few:
+            parts += [f"Too few seeds for an interval, which takes {FEWEST_SEEDS}: {_list(few)}"]
+        yield _sentences(parts)
 
 
 def _list(methods: Sequence[str]) -> str:
@@ -227,22 +232,23 @@ def _list(methods: Sequence[str]) -> str:
 
 
 def draw(found: League, path: Path) -> None:
-    """Draws the scores, and the probability to be better than the first reference.
+    """Draws the scores, and the probability to be better than the first reference, if there is one.
 
     Args:
         found: The league.
         path: The picture.
     """
     standings = found.standings[::-1]
-    first = found.references[0] if found.references else None
     with new_figure(path, (7.0, 0.28 * len(standings) + 1.2)) as figure:
-        scores, better = figure.subplots(1, 2, sharey=True)
+        first = found.references[:1]
+        scores, *others = figure.subplots(1, 1 + len(first), sharey=True, squeeze=False)[0]
         _points(scores, [one.score for one in standings])
         scores.set_xlabel("normalised score\n(interquartile mean)")
         scores.set_yticks(range(len(standings)), [one.method for one in standings])
-        _points(better, [one.against.get(first) if first else None for one in standings])
-        better.axvline(_EVEN, color=OWN, linewidth=1)
-        better.set(xlim=(0, 1), xlabel=f"probability to be better\nthan {first}")
+        for better, reference in zip(others, first, strict=True):
+            _points(better, [one.against.get(reference) for one in standings])
+            better.axvline(_EVEN, color=OWN, linewidth=1)
+            better.set(xlim=(0, 1), xlabel=f"probability to be better\nthan {reference}")
         figure.suptitle(found.title, fontsize=10)
 
 

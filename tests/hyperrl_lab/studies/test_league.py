@@ -1,5 +1,7 @@
 """A league: the ranking, against rliable and numbers by hand, and the page that a sweep writes."""
 
+import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,8 @@ from rliable import library
 
 from hyperrl_env.numeric.random_state import RandomState
 from hyperrl_lab.cli import main
-from hyperrl_lab.studies.league import league
+from hyperrl_lab.figure import new_figure
+from hyperrl_lab.studies.league import draw, league, markdown
 from hyperrl_lab.studies.reference_scores import REFERENCE_SCORES
 from hyperrl_lab.studies.study import Method, Study, StudyTask
 
@@ -146,6 +149,38 @@ def test_a_baseline_is_compared_with_only_once(folder, study):
     assert found.references == ["RND", "default"]
     again = league(folder, replace(study, methods=METHODS[:3]))
     assert again.references == ["default", "RND"]
+
+
+def test_without_intervals_nothing_is_said_of_what_they_hold(folder, study):
+    few = markdown(league(folder, replace(study, seeds=[0, 1, 2])), "command", "picture.png")
+    assert "Against **default**. Too few seeds for an interval, which takes 5: EPGT; " in few
+    assert "Better:" not in few
+    assert "Not told apart" not in few
+    for seed in (0, 1):
+        shutil.rmtree(folder / f"Hopper-EPGT-{seed}")
+    mixed = markdown(league(folder, study), "command", "picture.png")
+    assert (
+        "Against **default**. Better: none. Worse: faster; slower. Not told apart, because the interval "
+        "holds 50 %: RND. Too few seeds for an interval, which takes 5: EPGT.\n" in mixed
+    )
+
+
+def test_the_picture_has_no_axis_of_a_comparison_with_nothing(folder, study, tmp_path, monkeypatch):
+    axes = []
+
+    @contextmanager
+    def looked_at(path, size):
+        with new_figure(path, size) as figure:
+            yield figure
+            axes.append([one.get_xlabel() for one in figure.axes])
+
+    monkeypatch.setattr("hyperrl_lab.studies.league.new_figure", looked_at)
+    # Of the baseline there are no runs, and EPGT is neither a random nor a fixed choice.
+    alone = replace(study, methods=[Method("fixed", "later"), METHODS[2]], baseline="later")
+    draw(league(folder, alone), tmp_path / "alone.png")
+    draw(league(folder, study), tmp_path / "all.png")
+    scores = "normalised score\n(interquartile mean)"
+    assert axes == [[scores], [scores, "probability to be better\nthan default"]]
 
 
 def test_a_study_that_is_carried_out_in_parts_is_ranked_as_one(folder, study, leave_study):
