@@ -18,6 +18,12 @@ from hyperrl_lab.studies.text import markdown_table, number, share, with_interva
 
 _SCORE, _EVALUATION = "mean_last_100", "evaluation_mean"
 _EVEN = 0.5
+# Five normal scores per method and task, all of one distribution, on one to four tasks.
+_CAVEAT = (
+    "A method is better or worse if its whole 95 % interval is on one side of 50 %. With five seeds such "
+    "bootstrap intervals are too narrow: between equal methods 6 to 10 % of them are wrong (simulated with "
+    "normal scores)."
+)
 
 
 @dataclass(frozen=True)
@@ -171,8 +177,7 @@ def markdown(found: League, command: str, picture: str) -> str:
         "Score of a run: its mean return of the last 100 training episodes, normalised; of a method: the "
         f"interquartile mean over {', '.join(found.tasks)} and the seeds, in brackets the 95 % interval. "
         "*Evaluation*: the same of deterministic episodes of the final policies. *Env steps*: of a run, with "
-        "those that the method spends beside the budget. *Seconds*: the median duration of a run. Better "
-        "or worse is what a 95 % interval leaves no doubt of; one in twenty such intervals is wrong.",
+        f"those that the method spends beside the budget. *Seconds*: the median duration of a run. {_CAVEAT}",
         markdown_table(*_ranking(found)),
         "The interquartile mean of the returns on each task:",
         markdown_table(*_by_task(found)),

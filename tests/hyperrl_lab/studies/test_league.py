@@ -3,6 +3,7 @@
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,6 +182,17 @@ def test_the_picture_has_no_axis_of_a_comparison_with_nothing(folder, study, tmp
     draw(league(folder, study), tmp_path / "all.png")
     scores = "normalised score\n(interquartile mean)"
     assert axes == [[scores], [scores, "probability to be better\nthan default"]]
+
+
+def test_every_page_says_how_often_an_interval_is_wrong(folder, study):
+    few = replace(study, seeds=[0])
+    sections = [markdown(league(folder, few), "command", "picture.png")]
+    for name in ("results.md", "experience.md"):
+        page = (Path(__file__).parents[3] / "docs" / name).read_text()
+        sections += [part for part in page.split("<!-- ") if "*Seconds*: the median duration" in part]
+    assert len(sections) > 4
+    for section in sections:
+        assert "between equal methods 6 to 10 % of them are wrong (simulated with normal scores)." in section
 
 
 def test_a_study_that_is_carried_out_in_parts_is_ranked_as_one(folder, study, leave_study):
