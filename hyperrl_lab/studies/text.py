@@ -49,7 +49,7 @@ def share(value: float | None) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown.
+    """A table in Markdown. A bar in a cell stays in the cell.
 
     Example:
         >>> print(markdown_table(["a", "b"], [["1", "2"]]))
@@ -58,4 +58,5 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         | 1 | 2 |
     """
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    escaped = [[cell.replace("|", r"\|") for cell in cells] for cells in lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)
