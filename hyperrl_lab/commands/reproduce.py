@@ -21,7 +21,7 @@ from hyperrl_lab.commands.base import (
     complain,
     whole_number,
 )
-from hyperrl_lab.commands.sweep import add_execution, carry_out
+from hyperrl_lab.commands.sweep import add_execution, carry_out, out_to_show
 from hyperrl_lab.paper import STUDIES
 from hyperrl_lab.reproduction import draw, markdown, measured, write_files
 from hyperrl_lab.results_page import check_page, write_section
@@ -141,4 +141,4 @@ def _command(arguments: argparse.Namespace) -> str:
         parts += ["--seeds", str(arguments.seeds)]
     if arguments.tasks is not None:
         parts += ["--tasks", *arguments.tasks]
-    return shlex.join([*parts, "--out", f"runs/{arguments.study}"])
+    return shlex.join([*parts, "--out", out_to_show(arguments.out, arguments.study)])

@@ -125,6 +125,11 @@ def carry_out(study: Study, folder: Path, arguments: argparse.Namespace, console
     return FAILED if outcome.failed or outcome.interrupted else 0
 
 
+def out_to_show(out: Path, name: str) -> str:
+    """The folder in the command that others can repeat: as given, but for a path of this machine alone."""
+    return f"runs/{name}" if out.is_absolute() else out.as_posix()
+
+
 def _executor(arguments: argparse.Namespace) -> Executor | None:
     if arguments.backend == "ray":
         # Ray is an extra, and takes a second to import.
@@ -174,7 +179,7 @@ def _write_page(page: Path, study: Study, arguments: argparse.Namespace) -> None
         "sweep",
         arguments.study.as_posix(),
         "--out",
-        f"runs/{name}",
+        out_to_show(arguments.out, name),
         "--page",
         page.as_posix(),
     ]

@@ -105,6 +105,17 @@ def test_a_sweep_ranks_its_methods_in_a_page(folder, study, as_toml, tmp_path, c
     assert "](results/five.png)" in written
 
 
+def test_the_pages_command_has_the_folder_that_was_given(folder, study, as_toml, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    as_toml(replace(study, seeds=[0]), tmp_path / "five.toml")
+    page = tmp_path / "page.md"
+    page.write_text("<!-- five: begin -->\n<!-- five: end -->\n")
+    # A path of this machine says nothing to others.
+    for out, shown in (("five", "five"), (str(folder), "runs/five")):
+        assert main(["sweep", "five.toml", "--out", out, "--page", "page.md"]) == 0
+        assert f"\nhyperrl sweep five.toml --out {shown} --page page.md\n" in page.read_text()
+
+
 def test_a_page_that_cannot_be_written_is_told_before_the_runs(folder, study, as_toml, tmp_path, capsys):
     page = tmp_path / "results.md"
     page.write_text("# Results\n")

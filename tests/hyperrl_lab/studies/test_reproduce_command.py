@@ -124,6 +124,14 @@ def test_measured_stands_beside_published(table2, capsys):
     assert "**The paper:** EPGT has the highest median" in page
 
 
+def test_the_command_has_the_folder_that_was_given(table2, monkeypatch, capsys):
+    monkeypatch.chdir(table2.parent)
+    # A path of this machine says nothing to others.
+    for out, shown in ((f"{table2.name}/", table2.name), (str(table2), "runs/table2")):
+        assert main([*COMMAND, "--out", out]) == 0
+        assert f" BipedalWalker --out {shown}\n" in (table2 / "table2.md").read_text()
+
+
 def test_runs_of_another_configuration_do_not_count(table2, capsys):
     changes = [(0, "100000", "200000"), (1, '"agent_kwargs": {}', '"agent_kwargs": {"k_write": 1}')]
     for seed, old, new in changes:
