@@ -30,6 +30,7 @@ _SHOWN = {
     "seed": "seed",
     "status": "status",
     "env_steps": "env steps",
+    "extra_env_steps": "extra steps",
     "mean_last_10": "last 10",
     "mean_last_100": "last 100",
     "best_100": "best 100",
@@ -37,7 +38,7 @@ _SHOWN = {
     "diverged_steps": "refused",
     "steps_per_second": "steps/s",
 }
-_COUNTS = ("env_steps", "diverged_steps")
+_COUNTS = ("env_steps", "extra_env_steps", "diverged_steps")
 _TEXTS = ("folder", "task", "method", "status")
 
 
@@ -158,14 +159,15 @@ def _better(baseline: str) -> str:
 
 
 def _methods(compared: Sequence[Compared], metric: str, baseline: str | None) -> Table:
-    header = ["task", "method", "env steps", "seeds", "IQM", "mean", "std"]
+    header = ["task", "method", "env steps", "extra steps", "seeds", "IQM", "mean", "std"]
     if baseline is not None:
         header += [_better(baseline), f"Cohen's d to {baseline}"]
     rows = []
     for found in compared:
         group = found.group
         row = [
-            *(group.task, group.method, f"{group.budget:,}", str(len(group.scores))),
+            *(group.task, group.method, f"{group.budget:,}", f"{group.extra_env_steps:,}"),
+            str(len(group.scores)),
             *(with_interval(found.estimate), number(group.values.mean() if len(group.scores) else None)),
             number(found.std),
         ]

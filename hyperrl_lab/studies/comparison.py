@@ -41,7 +41,7 @@ class Group:
         scores: The scores of the runs that have ended, by seed.
         open: Number of runs that have not ended, or that have no score.
         repeated: Number of runs whose seed another run of the group has; they are left out.
-        extra_env_steps: The most environment steps that a run's agent spent beside the budget.
+        extra_env_steps: The most environment steps that a run's agent, or search, spent beside the budget.
     """
 
     task: str

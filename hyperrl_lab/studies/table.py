@@ -12,8 +12,8 @@
 | `budget` | environment steps that the run was given |
 | `status` | see `STATUSES` |
 | `problem` | what is damaged; empty if nothing is |
-| `env_steps` | environment steps done; of a run without a summary, those at the last episode's end |
-| `extra_env_steps` | environment steps that the agent spent beside those |
+| `env_steps` | environment steps done, of a search by its best run; without a summary, until the last episode |
+| `extra_env_steps` | environment steps that the agent, or the other runs of the search, spent beside those |
 | `episodes` | inner episodes that ended in training |
 | `mean_last_10` | mean return of the last 10 of them, or of all if there are fewer |
 | `mean_last_100` | the same of the last 100: the run's score |
@@ -46,6 +46,7 @@ from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
 from hyperrl_lab.evaluation import EVALUATION_FILE
 from hyperrl_lab.lock import holder_lives
 from hyperrl_lab.results import EPISODES_FILE, SUMMARY_FILE
+from hyperrl_lab.search.record import SEARCH_FILE
 from hyperrl_lab.studies.curves import area_under_curve
 from hyperrl_lab.studies.record import RecordedRun, StudyRecord, read_record
 from hyperrl_lab.studies.study import short_name
@@ -170,6 +171,7 @@ def _what_came_out(path: Path) -> Row:
             problems.append(f"{file} is damaged: {error}.")
 
     attempt(SUMMARY_FILE, _summary)
+    attempt(SEARCH_FILE, _search)
     attempt(EPISODES_FILE, lambda file: _training(file, row.get("env_steps")))
     attempt(EVALUATION_FILE, _evaluation)
     if problems:
@@ -188,6 +190,13 @@ def _summary(file: Path) -> Row:
     # Runs of earlier versions do not have all of them.
     names = ("env_steps", "extra_env_steps", "diverged_steps", "seconds", "steps_per_second")
     return {"status": content["status"], **{name: content.get(name) for name in names}}
+
+
+def _search(file: Path) -> Row:
+    """Tells the steps of the best run, whose results a search has, from those that the others cost."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    own = content["best"]["env_steps"] if content["best"] else 0
+    return {"env_steps": own, "extra_env_steps": content["env_steps"] - own}
 
 
 def _training(file: Path, env_steps: int | None) -> Row:

@@ -18,6 +18,8 @@ from hyperrl_lab.run import TrainingRun
 from hyperrl_lab.search import trials as module
 from hyperrl_lab.search.methods import search_config
 from hyperrl_lab.search.trials import run_trials
+from hyperrl_lab.studies.curves import curves
+from hyperrl_lab.studies.table import runs_table
 
 SECONDS = 300
 
@@ -118,6 +120,21 @@ def test_the_trial_that_was_cut_off_is_resumed_from_its_checkpoint(run_config, g
     for name in ("mean_return", "env_steps", "episodes", "best", "runs"):
         assert continued[name] == summary[name]
     assert summary["env_steps"] == 2 * 256
+
+
+def test_a_search_is_as_long_as_its_best_run_and_its_cost_stands_beside(run_config, tmp_path, capsys):
+    config, choices = search_config(run_config({"learning_rate": [1e-4, 1e-2]}), "grid")
+    folder = tmp_path / "search"
+    search(folder, config, choices)
+    (found,) = runs_table(folder).to_pylist()
+    (best,) = runs_table(folder / details(folder)["best"]["folder"]).to_pylist()
+    for name in ("area", "mean_last_100", "env_steps"):
+        assert found[name] == best[name]
+    assert (found["env_steps"], found["extra_env_steps"]) == (256, 256)
+    steps, _ = curves(folder, runs_table(folder))
+    assert steps[-1] == 256
+    assert main(["results", str(folder)]) == 0
+    assert "grid on PPO-CartPole-v1 spends up to 256 env steps per run" in capsys.readouterr().out
 
 
 def test_a_search_that_is_killed_and_started_again_ends_as_an_undisturbed_one(

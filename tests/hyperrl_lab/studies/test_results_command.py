@@ -28,11 +28,11 @@ def test_runs_methods_and_tasks_are_shown(study_folder, capsys):
     assert main(["results", str(study_folder)]) == 0
     shown = capsys.readouterr()
     lines = [line.split() for line in shown.out.splitlines()]
-    run = "Hopper-RND-3 Hopper RND 3 finished 10 2,003 2,003 2,003 - 1 5.00"
+    run = "Hopper-RND-3 Hopper RND 3 finished 10 0 2,003 2,003 2,003 - 1 5.00"
     assert run.split() in lines
     # IQM of 2000 ... 2004: 2002. Both methods have the same spread; every run is better than the baseline's.
-    (method,) = (line for line in lines if line[:4] == ["Walker", "RND", "10", "5"])
-    assert method[4] == "2,002"
+    (method,) = (line for line in lines if line[:5] == ["Walker", "RND", "10", "0", "5"])
+    assert method[5] == "2,002"
     assert "[100 % to 100 %]" in " ".join(method)
     assert "P(better than default)" in shown.out
     assert "Over the tasks: Hopper, Walker." in shown.out
