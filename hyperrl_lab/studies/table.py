@@ -3,7 +3,7 @@
 | column | meaning |
 |---|---|
 | `folder` | the run's folder in the folder, with "/"; "." if it is the folder itself |
-| `task` | name of the task: the study's, or else the id's without what all ids share |
+| `task` | name of the task: the study's, or else the id's without what all ids share; see `_tell_apart` |
 | `id` | the environment's id |
 | `agent` | the hyper-agent's name or import path |
 | `method` | name of the method: the study's, or else the agent's with the settings in which runs differ |
@@ -12,7 +12,7 @@
 | `budget` | environment steps that the run was given |
 | `status` | see `STATUSES` |
 | `problem` | what is damaged; empty if nothing is |
-| `env_steps` | environment steps done, of a search by its best run; without a summary, until the last episode |
+| `env_steps` | environment steps done, by a search's best run; without a summary, at the last episode |
 | `extra_env_steps` | environment steps that the agent, or the other runs of the search, spent beside those |
 | `episodes` | inner episodes that ended in training |
 | `mean_last_10` | mean return of the last 10 of them, or of all if there are fewer |
@@ -87,6 +87,7 @@ def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder.")
     rows: list[Row] = []
+    readable: list[tuple[Row, RunConfig]] = []
     unnamed: list[tuple[Row, RunConfig]] = []
     for path, recorded, problem in _found(folder, record):
         row: Row = {"folder": path.relative_to(folder).as_posix()}
@@ -96,6 +97,7 @@ def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
         except ValueError as error:
             row.update(status="damaged", problem=str(error))
             continue
+        readable.append((row, config))
         row.update(_what_ran(config), version=versions.get("hyperrl"))
         row.update(_what_came_out(path))
         row["problem"] = " ".join(filter(None, [problem, row["problem"]]))
@@ -106,6 +108,7 @@ def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
     if not rows:
         raise ValueError(f"There is no run in {folder}: no folder in it holds a {CONFIG_FILE}.")
     _name(unnamed)
+    _tell_apart(readable)
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
@@ -231,10 +234,7 @@ def _name(runs: Sequence[tuple[Row, RunConfig]]) -> None:
     alike: dict[tuple[str, str], list[tuple[Row, dict[str, str]]]] = {}
     for row, config in runs:
         settings = {name: json.dumps(value, sort_keys=True) for name, value in _settings(config)}
-        row["task"] = short_name(config.id)
-        # The generic ids leave the inner environment to a keyword.
-        if inner := config.env_kwargs.get("env_id") or config.env_kwargs.get("env_fn"):
-            row["task"] += f"-{inner}"
+        row["task"] = short_name(config.id) + _inner(config)
         alike.setdefault((row["task"], config.agent), []).append((row, settings))
     for (_, agent), same in alike.items():
         names = sorted({name for _, settings in same for name in settings})
@@ -242,6 +242,26 @@ def _name(runs: Sequence[tuple[Row, RunConfig]]) -> None:
         for row, settings in same:
             given = [f"{name}={settings[name]}" for name in differing if name in settings]
             row["method"] = f"{agent} ({', '.join(given)})" if given else agent
+
+
+def _tell_apart(runs: Sequence[tuple[Row, RunConfig]]) -> None:
+    """Adds the environment to the name of a task that runs of several environments have.
+
+    Two studies can have one name for two tasks.
+    """
+    alike: dict[str, list[tuple[Row, str]]] = {}
+    for row, config in runs:
+        alike.setdefault(row["task"], []).append((row, config.id + _inner(config)))
+    for same in alike.values():
+        if len({environment for _, environment in same}) > 1:
+            for row, environment in same:
+                row["task"] += f" ({environment})"
+
+
+def _inner(config: RunConfig) -> str:
+    """The end of a task's name: the generic ids leave the inner environment to a keyword."""
+    inner = config.env_kwargs.get("env_id") or config.env_kwargs.get("env_fn")
+    return f"-{inner}" if inner else ""
 
 
 def _settings(config: RunConfig) -> Iterator[tuple[str, Any]]:

@@ -107,6 +107,18 @@ def test_runs_of_different_budgets_are_not_compared(leave_run, tmp_path):
     }
 
 
+def test_tasks_of_one_name_but_of_two_environments_are_two(leave_study, tmp_path):
+    for id_ in (HOPPER, SWIMMER):
+        study = Study("S", [StudyTask(id_, "task")], [Method("epgt"), Method("fixed")], range(5), 100)
+        leave_study(tmp_path / id_, study, lambda run: [1.0] * 10)
+    data = gather(tmp_path)
+    assert data["tasks"] == [f"task ({HOPPER})", f"task ({SWIMMER})"]
+    assert [group["runs"] for group in data["groups"]] == [5] * 4
+    compared = {row["task"] for row in data["comparisons"]}
+    assert compared == {None, *data["tasks"]}
+    assert data["notes"] == []
+
+
 def test_mixed_versions_and_repeated_runs_are_named(leave_run, tmp_path):
     for name in "abc":
         leave_run(tmp_path / name, [1.0] * 10, config(seed=int(name == "c")))

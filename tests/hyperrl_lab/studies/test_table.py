@@ -155,6 +155,25 @@ def test_methods_that_would_share_a_name_are_told_apart_by_their_settings(leave_
     ]
 
 
+def test_tasks_of_one_name_are_told_apart_by_their_environments(leave_study, tmp_path):
+    places = {
+        "a": StudyTask(HOPPER, "task"),
+        "b": StudyTask("HyperRL-PPO-v0", "task", settings={"env_id": "CartPole-v1"}),
+        "c": StudyTask("HyperRL-PPO-v0", "task", settings={"env_id": "Pendulum-v1"}),
+        "d": StudyTask(HOPPER, "alone"),
+    }
+    for name, task in places.items():
+        study = Study(name, [task], [Method("random")], [0], 10)
+        leave_study(tmp_path / name, study, lambda run: [1.0])
+    assert [row["task"] for row in rows(tmp_path)] == [
+        f"task ({HOPPER})",
+        "task (HyperRL-PPO-v0-CartPole-v1)",
+        "task (HyperRL-PPO-v0-Pendulum-v1)",
+        "alone",
+    ]
+    assert [row["task"] for row in rows(tmp_path / "b")] == ["task"]
+
+
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no run in .*config\.json"):
         runs_table(tmp_path)
