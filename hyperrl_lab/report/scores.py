@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hyperrl_lab.studies.comparison import Group, grouped
+from hyperrl_lab.studies.comparison import Group, grouped, mixed_tasks
 from hyperrl_lab.studies.statistics import Estimate, estimate, iqm, median, probability_of_improvement
 
 Values = dict[str, Any]
@@ -95,8 +95,8 @@ def gather_comparisons(
 ) -> list[Values]:
     """Every two methods, by every score, on each task, and on all tasks that both have ended runs of.
 
-    Runs of different budgets are not compared. With more than twelve methods, only the first score is
-    compared, and only the first forty methods are.
+    Runs of different budgets are not compared, and a task with such runs is left out of all tasks together.
+    With more than twelve methods, only the first score is compared, and only the first forty methods are.
 
     Returns:
         Rows; `task` is None for all tasks together.
@@ -105,7 +105,9 @@ def gather_comparisons(
     compared = scores if len(methods) <= _FEW_METHODS else scores[:1]
     rows: list[Values] = []
     for number, score in enumerate(compared):
-        groups = {(group.task, group.budget, group.method): group for group in grouped(runs, score.metric)}
+        found = grouped(runs, score.metric)
+        groups = {(group.task, group.budget, group.method): group for group in found}
+        mixed = mixed_tasks(found)
         for done, (a, b) in enumerate(pairs):
             step((number + done / len(pairs)) / len(compared))
             both = [
@@ -115,7 +117,8 @@ def gather_comparisons(
             ]
             both = [pair for pair in both if len(pair[1].scores)]
             common = {"score": number, "a": a, "b": b}
-            if len(both) > 1 and (together := _together(both)):
+            alike = [pair for pair in both if pair[0].task not in mixed]
+            if len(alike) > 1 and (together := _together(alike)):
                 rows.append(common | together)
             rows += [common | _on_a_task(*pair) for pair in both]
     return rows

@@ -165,6 +165,23 @@ def left_out(compared: Sequence[Compared]) -> Iterator[str]:
         yield f"{seeds}: no interval, which takes {FEWEST_SEEDS}"
 
 
+def mixed_tasks(groups: Sequence[Group]) -> dict[str, str]:
+    """The tasks with runs of several budgets or environments, each with what its runs differ in.
+
+    Such runs are not compared with each other, nor the task with others.
+    """
+    found = {}
+    for task in dict.fromkeys(group.task for group in groups):
+        own = [group for group in groups if group.task == task]
+        budgets = sorted({group.budget for group in own})
+        ids = list(dict.fromkeys(group.id for group in own))
+        of_budgets = f"budget ({', '.join(f'{budget:,}' for budget in budgets)} env steps)"
+        of_ids = f"environment ({', '.join(ids)})"
+        if differing := [of_budgets] * (len(budgets) > 1) + [of_ids] * (len(ids) > 1):
+            found[task] = " and ".join(differing)
+    return found
+
+
 @dataclass(frozen=True)
 class OverTasks:
     """A method over several tasks, by normalised scores.
@@ -202,12 +219,13 @@ def over_tasks(
     """
     _check_baseline(groups, baseline)
     tasks: dict[str, ReferenceScores] = {}
+    mixed = mixed_tasks(groups)
     notes = []
     for task in dict.fromkeys(group.task for group in groups):
         own = [group for group in groups if group.task == task]
         reference = (references or {}).get(task) or _reference(own[0].id)
-        if len({(group.id, group.budget) for group in own}) > 1:
-            notes.append(f"{task} has runs that differ in {_differing(own)}: not compared over the tasks")
+        if task in mixed:
+            notes.append(f"{task} has runs that differ in {mixed[task]}: not compared over the tasks")
         elif not any(group.scores for group in own):
             notes.append(f"On {task} no run has ended: left out over the tasks")
         elif reference is None:
@@ -237,15 +255,6 @@ def over_tasks(
         for method, values in scores.items()
     ]
     return found, list(tasks), notes
-
-
-def _differing(groups: Sequence[Group]) -> str:
-    """In what the runs of a task differ, though it must be the same for all that are compared."""
-    budgets = sorted({group.budget for group in groups})
-    ids = list(dict.fromkeys(group.id for group in groups))
-    of_budgets = f"budget ({', '.join(f'{budget:,}' for budget in budgets)} env steps)"
-    of_ids = f"environment ({', '.join(ids)})"
-    return " and ".join([of_budgets] * (len(budgets) > 1) + [of_ids] * (len(ids) > 1))
 
 
 def _reference(id_: str) -> ReferenceScores | None:

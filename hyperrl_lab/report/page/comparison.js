@@ -64,7 +64,8 @@ function drawComparison() {
   ];
   byId("comparison-about").textContent = rows.length
     ? `A is ${a}, B is ${b}. P(A > B) is the probability that a run of A scores higher than a run of B on the same task; ` +
-      `a tie counts half. All tasks together: the mean over tasks, of the seeds that have ended on each. ${aboutIntervals}`
+      `a tie counts half. All tasks together: the mean over tasks with one budget, of the seeds that have ended on each. ` +
+      aboutIntervals
     : "";
   offer("comparison-csv", "comparison.csv", () => tableContent(columns, rows));
   hide("comparison-table", !rows.length);

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hyperrl_lab.studies.statistics import estimate, probability_of_improvement
 from hyperrl_lab.studies.study import Method, Study, StudyTask
 
 HOPPER, SWIMMER = "HyperRL-PPO-Hopper-v0", "HyperRL-PPO-Swimmer-v0"
+WALKER = "HyperRL-PPO-Walker2d-v0"
 
 
 def config(agent="random", seed=0, steps=100, id_=HOPPER):
@@ -105,6 +107,23 @@ def test_runs_of_different_budgets_are_not_compared(leave_run, tmp_path):
             "PPO-Hopper: 100 env steps (epgt: 1 run); 200 env steps (random: 1 run)"
         ]
     }
+
+
+def test_a_task_of_two_budgets_is_none_of_all_tasks_together(leave_run, tmp_path):
+    for agent in ("epgt", "random"):
+        for id_, steps in ((HOPPER, 100), (HOPPER, 200), (SWIMMER, 100), (WALKER, 100)):
+            leave_run(tmp_path / f"{agent}{id_}{steps}", [1.0] * 10, config(agent, steps=steps, id_=id_))
+    rows = [row for row in gather(tmp_path)["comparisons"] if row["score"] == 0]
+    assert [(row["task"], row["budget"]) for row in rows[1:]] == [
+        ("PPO-Hopper", 100),
+        ("PPO-Hopper", 200),
+        ("PPO-Swimmer", 100),
+        ("PPO-Walker2d", 100),
+    ]
+    assert rows[0]["task"] is None
+    shutil.rmtree(tmp_path / f"random{WALKER}100")
+    # Hopper with two budgets is not two tasks, and beside it only one is left.
+    assert None not in [row["task"] for row in gather(tmp_path)["comparisons"]]
 
 
 def test_tasks_of_one_name_but_of_two_environments_are_two(leave_study, tmp_path):
