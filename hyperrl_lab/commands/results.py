@@ -16,7 +16,15 @@ from rich.table import Table
 from hyperrl_env.checks import check_choice
 from hyperrl_env.saving.files import whole_file
 from hyperrl_lab.commands.base import USER_ERROR, complain
-from hyperrl_lab.studies.comparison import METRICS, Compared, compare, grouped, left_out, over_tasks
+from hyperrl_lab.studies.comparison import (
+    METRICS,
+    Compared,
+    compare,
+    grouped,
+    left_out,
+    mixed_tasks,
+    over_tasks,
+)
 from hyperrl_lab.studies.record import read_record
 from hyperrl_lab.studies.statistics import STATISTICS
 from hyperrl_lab.studies.table import runs_table
@@ -101,7 +109,12 @@ def _results(arguments: argparse.Namespace, console: Console) -> int:
         header = ["method", "IQM", "median", "mean", *better, "seeds"]
         console.print(_table("Over the tasks, by normalised scores", header, rows))
         notes.insert(0, f"Over the tasks: {', '.join(tasks)}")
-    notes = [*left_out(compared), *(notes if len({group.task for group in groups}) > 1 else [])]
+    if len({group.task for group in groups}) == 1:
+        notes = [
+            f"{task} has runs that differ in {what}: they are not compared with each other"
+            for task, what in mixed_tasks(groups).items()
+        ]
+    notes = [*left_out(compared), *notes]
     for note in notes:
         console.print(f"{note}.", markup=False, soft_wrap=True)
     for row in runs.to_pylist():

@@ -75,6 +75,16 @@ def test_few_seeds_open_runs_and_other_budgets_are_told_and_the_rest_goes_on(lea
     assert shown.err.startswith("warning: torn: summary.json is damaged")
 
 
+def test_other_budgets_of_a_single_task_are_told_too(leave_run, tmp_path, capsys):
+    for budget in (10, 20):
+        leave_run(tmp_path / str(budget), [1.0], RunConfig(HOPPER, "random", 0, budget))
+    assert main(["results", str(tmp_path)]) == 0
+    told = (
+        "PPO-Hopper has runs that differ in budget (10, 20 env steps): they are not compared with each other."
+    )
+    assert told in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
