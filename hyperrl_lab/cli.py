@@ -53,9 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = _parser().parse_args(argv)
-    console = Console(highlight=False)
+    # Names and settings of runs are shown as they are, even where they look like markup.
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(highlight=False, width=_PIPE_WIDTH)
+        console.width = _PIPE_WIDTH
     command: Callable[[argparse.Namespace, Console], int] = arguments.command
     try:
         with _importable_working_folder(), _plain_warnings():

@@ -26,7 +26,8 @@ _MOST_DIGITS = 18
 def complain(message: str, kind: str = "error") -> None:
     """Writes one line to stderr."""
     line = " ".join(message.split())
-    Console(stderr=True, highlight=False).print(f"{kind}: {line}", markup=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console.print(f"{kind}: {line}", soft_wrap=True)
 
 
 def warn_of_versions(made_with: Mapping[str, str]) -> None:

@@ -1,3 +1,5 @@
+import json
+import shutil
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,6 +12,7 @@ from hyperrl_lab.config import RunConfig
 from hyperrl_lab.figure import new_figure
 from hyperrl_lab.run import TrainingRun
 from hyperrl_lab.side_by_side import MOST_RUNS, ShownRun, side_by_side
+from hyperrl_lab.studies.record import RECORD_FILE
 
 
 def episodes(returns):
@@ -83,6 +86,19 @@ def test_the_command_shows_the_runs_and_says_what_does_not_compare(two_runs, tmp
     assert "of different budgets" in shown.err
     assert main(["compare", two_runs[0], two_runs[0], "--out", str(tmp_path / "b.png")]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(two_runs, tmp_path, capsys):
+    (tmp_path / "study").mkdir()
+    record = {"title": "S", "baseline": None, "runs": []}
+    for name, run in zip("ab", two_runs, strict=True):
+        shutil.copytree(run, tmp_path / "study" / name)
+        record["runs"].append({"folder": name, "task": "[x]", "method": f"{name}[/b]", "seed": 0})
+    (tmp_path / "study" / RECORD_FILE).write_text(json.dumps(record))
+    runs = [str(tmp_path / "study" / name) for name in "ab"]
+    assert main(["compare", *runs, "--out", str(tmp_path / "a.png")]) == 0
+    shown = capsys.readouterr().out
+    assert [name for name in ("[x]", "a[/b]", "b[/b]") if name not in shown] == []
 
 
 def test_bad_input_says_what_would_be_right(two_runs, tmp_path, capsys):

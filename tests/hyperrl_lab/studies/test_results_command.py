@@ -85,6 +85,18 @@ def test_other_budgets_of_a_single_task_are_told_too(leave_run, tmp_path, capsys
     assert told in capsys.readouterr().out
 
 
+def test_names_that_look_like_markup_are_shown_as_they_are(leave_study, tmp_path, capsys):
+    names = ("lr [x]", "a[/b]", "a :smile: b")
+    study = Study(
+        *("S", [StudyTask(HOPPER, "[task]", 10)], [Method("random", name) for name in names], [0]),
+        baseline="lr [x]",
+    )
+    folder = leave_study(tmp_path / "[red]", study, lambda run: [1.0])
+    assert main(["results", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert [name for name in (*names, "[task]", "P(better than lr [x])") if shown.count(name) < 1] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
