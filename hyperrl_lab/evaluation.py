@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def evaluate(folder: Path, episodes: int = EPISODES, seed: int | None = None) ->
 
     Returns:
         What the file holds: `episodes`, `seed`, `env_steps` (that trained the policy), `returns`,
-        `lengths`, `mean_return` and `std_return`.
+        `lengths`, `mean_return` and `std_return`. A return that is no finite number is None, as then are
+        the mean and the standard deviation.
 
     Raises:
         ValueError: The folder holds no run, or a number is out of range.
@@ -78,14 +80,17 @@ def evaluate(folder: Path, episodes: int = EPISODES, seed: int | None = None) ->
             inner = env.unwrapped
             assert isinstance(inner, HyperRLEnv)
             returns, lengths = play(inner.inner_run_config, state, episodes=episodes, seed=seed)
+        statistics = float(np.mean(returns)), float(np.std(returns))
+        mean, std = statistics if np.isfinite(statistics).all() else (None, None)
         result = {
             "episodes": episodes,
             "seed": seed,
             "env_steps": state["env_steps"],
-            "returns": returns,
+            # JSON has no other numbers.
+            "returns": [value if math.isfinite(value) else None for value in returns],
             "lengths": lengths,
-            "mean_return": float(np.mean(returns)),
-            "std_return": float(np.std(returns)),
+            "mean_return": mean,
+            "std_return": std,
         }
         write_text(files.claim(EVALUATION_FILE), json.dumps(result, indent=2) + "\n")
     return result

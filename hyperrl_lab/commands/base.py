@@ -30,6 +30,16 @@ def complain(message: str, kind: str = "error") -> None:
     console.print(f"{kind}: {line}", soft_wrap=True)
 
 
+def counted(number: int, name: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "run"), counted(2_000, "run")
+        ('1 run', '2,000 runs')
+    """
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
 def warn_of_versions(made_with: Mapping[str, str]) -> None:
     """Warns if a run was made with other versions than those installed."""
     here = versions()

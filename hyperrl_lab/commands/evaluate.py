@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from hyperrl_env import InnerEnvError
-from hyperrl_lab.commands.base import FAILED, USER_ERROR, USERS_ERRORS, complain, whole_number
+from hyperrl_lab.commands.base import FAILED, USER_ERROR, USERS_ERRORS, complain, counted, whole_number
 from hyperrl_lab.evaluation import EPISODES, EVALUATION_FILE, evaluate
 
 
@@ -51,11 +52,15 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
             complain(str(error) or repr(error))
             worst = max(worst, USER_ERROR)
             continue
-        console.print(
-            f"{folder}: mean return {result['mean_return']:,.1f} (standard deviation "
-            f"{result['std_return']:,.1f}) over {result['episodes']} episodes, after "
-            f"{result['env_steps']:,} env steps of training",
-            markup=False,
-            soft_wrap=True,
-        )
+        console.print(f"{folder}: {_told(result)}", soft_wrap=True)
     return worst
+
+
+def _told(result: Mapping[str, Any]) -> str:
+    """What came out, in words."""
+    after = f"after {result['env_steps']:,} env steps of training"
+    episodes = counted(result["episodes"], "episode")
+    if result["mean_return"] is None:
+        return f"no mean return over {episodes}, {after}: a return is not a finite number"
+    spread = f"standard deviation {result['std_return']:,.1f}"
+    return f"mean return {result['mean_return']:,.1f} ({spread}) over {episodes}, {after}"

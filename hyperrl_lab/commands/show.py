@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hyperrl_env.saving.files import is_plain_file
-from hyperrl_lab.commands.base import USER_ERROR, complain
+from hyperrl_lab.commands.base import USER_ERROR, complain, counted
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
 from hyperrl_lab.evaluation import EVALUATION_FILE
 from hyperrl_lab.folder import RunFolder
@@ -78,11 +78,7 @@ def _what_came_out(folder: Path) -> Iterator[tuple[str, str]]:
     if (score := summary.get("mean_return")) is not None:
         yield "score", f"{score:,.1f}, mean return of the last {summary['score_episodes']} training episodes"
     if evaluation := _json(folder / EVALUATION_FILE):
-        yield (
-            "evaluation",
-            f"{evaluation['mean_return']:,.1f} (standard deviation {evaluation['std_return']:,.1f}), mean "
-            f"return of {evaluation['episodes']} deterministic episodes",
-        )
+        yield "evaluation", _evaluated(evaluation)
     extra = f" and {steps:,} of the agent" if (steps := summary.get("extra_env_steps", 0)) else ""
     yield (
         "cost",
@@ -90,6 +86,14 @@ def _what_came_out(folder: Path) -> Iterator[tuple[str, str]]:
         f"({summary['diverged_steps']:,} refused), {summary['seconds']:,.0f} s, "
         f"{summary['steps_per_second']:,.0f} env steps per second",
     )
+
+
+def _evaluated(evaluation: dict[str, Any]) -> str:
+    episodes = counted(evaluation["episodes"], "deterministic episode")
+    if evaluation["mean_return"] is None:
+        return f"a return of {episodes} is not a finite number"
+    spread = f"standard deviation {evaluation['std_return']:,.1f}"
+    return f"{evaluation['mean_return']:,.1f} ({spread}), mean return of {episodes}"
 
 
 def _choices(actions: Columns, names: list[str]) -> Table:

@@ -33,6 +33,7 @@ Returns are undiscounted, of raw rewards. What is unknown is null.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -55,13 +56,14 @@ from hyperrl_lab.summaries import SCORE_EPISODES, running_mean
 # Of a run that has ended: the whole budget done; every update of a phase refused. Others can be resumed.
 STATUSES = ("finished", "diverged", "interrupted", "failed", "running", "damaged")
 _TEXT, _WHOLE, _NUMBER = pa.string(), pa.int64(), pa.float64()
+_SCORES = ("mean_last_10", "mean_last_100", "best_100", "area", "evaluation_mean", "evaluation_std")
 SCHEMA = pa.schema(
     [
         *((name, _TEXT) for name in ("folder", "task", "id", "agent", "method")),
         *(("seed", _WHOLE), ("settings", _TEXT), ("budget", _WHOLE), ("status", _TEXT), ("problem", _TEXT)),
         *((name, _WHOLE) for name in ("env_steps", "extra_env_steps", "episodes")),
-        *((name, _NUMBER) for name in ("mean_last_10", "mean_last_100", "best_100", "area")),
-        *(("evaluation_mean", _NUMBER), ("evaluation_std", _NUMBER), ("evaluation_episodes", _WHOLE)),
+        *((name, _NUMBER) for name in _SCORES),
+        ("evaluation_episodes", _WHOLE),
         *(("diverged_steps", _WHOLE), ("seconds", _NUMBER), ("steps_per_second", _NUMBER)),
         ("version", _TEXT),
     ]
@@ -183,6 +185,9 @@ def _what_came_out(path: Path) -> Row:
         row["status"] = "running"
     else:
         row.setdefault("status", "interrupted")
+    if unknown := [name for name in _SCORES if not math.isfinite(row.get(name) or 0.0)]:
+        row |= dict.fromkeys(unknown)
+        problems.append(f"No {', '.join(unknown)}: a return is not a finite number.")
     return {**row, "problem": " ".join(problems)}
 
 
@@ -222,9 +227,10 @@ def _training(file: Path, env_steps: int | None) -> Row:
 
 def _evaluation(file: Path) -> Row:
     content = json.loads(file.read_text(encoding="utf-8"))
+    mean, std = content["mean_return"], content["std_return"]
     return {
-        "evaluation_mean": float(content["mean_return"]),
-        "evaluation_std": float(content["std_return"]),
+        "evaluation_mean": math.nan if mean is None else float(mean),
+        "evaluation_std": math.nan if std is None else float(std),
         "evaluation_episodes": int(content["episodes"]),
     }
 

@@ -13,6 +13,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from hyperrl_env import CheckpointError
+from hyperrl_lab import evaluation
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import RunConfig
 from hyperrl_lab.evaluation import EVALUATION_FILE, evaluate, evaluation_seed
@@ -124,6 +125,23 @@ def test_the_command_tells_every_run_and_goes_on_after_a_bad_one(trained, tmp_pa
     assert f"{folder}: mean return" in told.out
     assert "over 2 episodes, after" in told.out
     assert "config.json cannot be read" in told.err
+
+
+def test_a_return_that_is_not_finite_is_told_and_leaves_json(small, tmp_path, monkeypatch, capsys):
+    train(small["ppo"], tmp_path)
+    monkeypatch.setattr(evaluation, "play", lambda *args, **kwargs: ([1.0, float("nan")], [9, 9]))
+    assert main(["evaluate", str(tmp_path)]) == 0
+    assert "a return is not a finite number" in capsys.readouterr().out
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    written = json.loads((tmp_path / EVALUATION_FILE).read_text(), parse_constant=refuse)
+    assert written["returns"] == [1.0, None]
+    assert written["mean_return"] is written["std_return"] is None
+    assert main(["show", str(tmp_path)]) == 0
+    assert "is not a finite number" in capsys.readouterr().out
+    assert main(["results", str(tmp_path), "--metric", "evaluation_mean"]) == 0
 
 
 def test_a_run_without_results_says_how_to_get_them(small, tmp_path):

@@ -97,6 +97,26 @@ def test_names_that_look_like_markup_are_shown_as_they_are(leave_study, tmp_path
     assert [name for name in (*names, "[task]", "P(better than lr [x])") if shown.count(name) < 1] == []
 
 
+@pytest.mark.parametrize("written", ["NaN", "null"])
+def test_scores_that_are_not_finite_are_none_and_the_run_is_named(written, leave_run, tmp_path, capsys):
+    leave_run(tmp_path / "bad", [1.0, float("nan")], RunConfig(HOPPER, "random", 0, 20))
+    for name in ("evaluated", "good"):
+        folder = leave_run(tmp_path / name, [1.0, 2.0], RunConfig(HOPPER, "random", len(name), 20))
+        value = "3.0" if name == "good" else written
+        evaluation = f'{{"mean_return": {value}, "std_return": {value}, "episodes": 2}}'
+        (folder / "evaluation.json").write_text(evaluation)
+    for metric in ("evaluation_mean", "mean_last_100", "area"):
+        assert main(["results", str(tmp_path), "--metric", metric]) == 0
+    bad, evaluated, good = runs_table(tmp_path).to_pylist()
+    assert bad["mean_last_100"] is bad["best_100"] is evaluated["evaluation_mean"] is None
+    assert (evaluated["mean_last_100"], good["evaluation_mean"]) == (1.5, 3.0)
+    assert {bad["status"], evaluated["status"], good["status"]} == {"finished"}
+    told = capsys.readouterr().err
+    assert "warning: bad: No mean_last_10, mean_last_100, best_100" in told
+    assert "warning: evaluated: No evaluation_mean, evaluation_std: a return is not a finite number" in told
+    assert main(["report", str(tmp_path)]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
