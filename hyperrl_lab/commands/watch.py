@@ -41,8 +41,9 @@ def add(subcommands: Any) -> None:
 
 def _watch(arguments: argparse.Namespace, console: Console) -> int:
     folder: Path = arguments.folder
-    out = arguments.out or folder.with_name(f"{folder.resolve().name}-videos")
     try:
+        # "." has no name of its own.
+        out = arguments.out or folder.resolve().with_name(f"{folder.resolve().name}-videos")
         if arguments.window and arguments.out is not None:
             raise ValueError("--window records nothing: leave out --out.")
         returns, videos = watch(

@@ -102,6 +102,16 @@ def test_the_command_says_where_the_video_is(folder, capsys):
     assert video.exists()
 
 
+def test_the_folder_may_be_the_working_folder(folder, monkeypatch, capsys):
+    shutil.rmtree(folder.with_name("run-videos"), ignore_errors=True)
+    monkeypatch.chdir(folder)
+    assert main(["watch", "."]) == 0
+    assert (folder.with_name("run-videos") / "episode-1.mp4").exists()
+    monkeypatch.chdir("/")
+    assert main(["watch", "."]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_show_is_the_run_on_one_screen(folder, small, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     evaluate(folder, episodes=2)
