@@ -14,6 +14,8 @@ from hyperrl_lab.studies.study import Method, Study, StudyTask
 
 # `[settings] agent.action = "largest"` is a table in TOML, and the key "agent.action" of `--set`.
 _OWNERS = ("env", "agent", "learner")
+# Of a study; what is meant to be a few seeds can be mistyped as a range that would fill the memory.
+_MOST_SEEDS = 10_000
 _RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
 
 
@@ -55,7 +57,7 @@ def study_of(content: Mapping[str, Any]) -> Study:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds as in "0-9" or "0,1,5-7".
+    """Seeds as in "0-9" or "0,1,5-7", at most 10,000.
 
     Raises:
         ValueError: Anything else.
@@ -64,13 +66,15 @@ def parse_seeds(text: str) -> list[int]:
         >>> parse_seeds("0-2,7")
         [0, 1, 2, 7]
     """
-    seeds: list[int] = []
+    ranges: list[range] = []
     for part in text.split(","):
         found = _RANGE.fullmatch(part)
         if found is None or (found[2] is not None and int(found[2]) < int(found[1])):
             raise ValueError(f'seeds must be like "0-9" or "0,1,5-7", not {text!r}.')
-        seeds += range(int(found[1]), int(found[2] or found[1]) + 1)
-    return seeds
+        ranges.append(range(int(found[1]), int(found[2] or found[1]) + 1))
+    if (number := sum(part.stop - part.start for part in ranges)) > _MOST_SEEDS:
+        raise ValueError(f"seeds must be at most {_MOST_SEEDS:,}, not the {number:,} of {text!r}.")
+    return [seed for part in ranges for seed in part]
 
 
 def _values(place: str, content: Mapping[str, Any], cls: type, *, required: Sequence[str]) -> dict[str, Any]:

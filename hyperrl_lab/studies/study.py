@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -96,16 +97,17 @@ class Study:
         So that what can be compared is complete as early as possible.
 
         Raises:
-            ValueError: An unknown id, agent or keyword, or two runs with one folder.
+            ValueError: An unknown id, agent or keyword, a seed twice, or two runs with one folder.
         """
+        if repeated := _repeated(self.seeds):
+            raise ValueError(f"seeds has {', '.join(map(str, repeated))} more than once. Give each one once.")
         runs = [
             self._run(task, method, seed)
             for seed in self.seeds
             for task in self.tasks
             for method in self.methods
         ]
-        folders = [run.folder for run in runs]
-        if twice := sorted({folder for folder in folders if folders.count(folder) > 1}):
+        if twice := _repeated([run.folder for run in runs]):
             raise ValueError(f"Two runs of the study have one name: {', '.join(twice)}. Name them apart.")
         return runs
 
@@ -139,6 +141,11 @@ def _budget(config: RunConfig) -> int:
     return get_settings(
         **{"task": None, **known}, starting_point=kwargs.get("settings", "paper")
     ).total_env_steps
+
+
+def _repeated(items: Sequence[Any]) -> list[Any]:
+    """What is there more than once, in order."""
+    return sorted(item for item, times in Counter(items).items() if times > 1)
 
 
 def short_name(id_: str) -> str:
