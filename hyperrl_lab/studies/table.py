@@ -128,15 +128,34 @@ def _found(folder: Path, given: StudyRecord | None) -> Iterator[tuple[Path, Reco
             records[place] = _record(place)
         return records[place]
 
-    for name, folders, files in os.walk(folder):
+    new = _unseen(folder.resolve())
+    for name, folders, files in os.walk(folder, followlinks=True):
         path = Path(name)
         if CONFIG_FILE in files:
             folders.clear()
             runs, problem = record(path.parent)
             yield path, runs.get(path.name), problem
         else:
+            folders[:] = [run for run in folders if new(path / run)]
             order = {run: number for number, run in enumerate(record(path)[0])}
             folders.sort(key=lambda run: (order.get(run, len(order)), run))
+
+
+def _unseen(top: Path) -> Callable[[Path], bool]:
+    """What says whether a folder must still be looked into, for links can form a circle.
+
+    A link to what lies in the folder `top` need not be followed: it is found there, under its own name.
+    """
+    seen = {top}
+
+    def new(path: Path) -> bool:
+        place = path.resolve()
+        if place in seen or (path.is_symlink() and place.is_relative_to(top)):
+            return False
+        seen.add(place)
+        return True
+
+    return new
 
 
 def _record(folder: Path) -> tuple[dict[str, RecordedRun], str]:

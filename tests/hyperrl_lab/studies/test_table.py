@@ -174,6 +174,28 @@ def test_tasks_of_one_name_are_told_apart_by_their_environments(leave_study, tmp
     assert [row["task"] for row in rows(tmp_path / "b")] == ["task"]
 
 
+def test_links_are_followed_and_every_run_is_found_once(leave_run, leave_study, tmp_path):
+    top, elsewhere = tmp_path / "top", tmp_path / "elsewhere"
+    study = Study("S", [StudyTask(HOPPER)], [Method("random", "R")], [0, 1])
+    leave_study(top / "study", study, lambda run: [1.0])
+    leave_run(elsewhere / "runs" / "a", [1.0])
+    # A run of the study, a folder of runs, and circles: below, above, and outside.
+    (top / "study" / "PPO-Hopper-R-0").rename(elsewhere / "moved")
+    (top / "study" / "PPO-Hopper-R-0").symlink_to(elsewhere / "moved")
+    (top / "others").symlink_to(elsewhere / "runs")
+    (top / "latest").symlink_to(top / "study" / "PPO-Hopper-R-1")
+    (top / "study" / "up").symlink_to(top)
+    (elsewhere / "runs" / "back").symlink_to(elsewhere / "runs")
+    (top / "study" / "zzz").symlink_to(tmp_path)
+    assert [(row["folder"], row["method"]) for row in rows(top)] == [
+        ("others/a", "random"),
+        ("study/PPO-Hopper-R-0", "R"),
+        ("study/PPO-Hopper-R-1", "R"),
+    ]
+    (tmp_path / "link").symlink_to(top)
+    assert rows(tmp_path / "link") == rows(top)
+
+
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no run in .*config\.json"):
         runs_table(tmp_path)
