@@ -24,6 +24,8 @@ from hyperrl_env.numeric.random_state import RandomState
 FEWEST_SEEDS = 5
 REPETITIONS = 2_000
 _SEED = 0
+# Of the largest score: equal scores can have a mean that differs from them by some last digits.
+_ROUNDING = 1e-12
 Floats = NDArray[np.float64]
 
 
@@ -143,14 +145,15 @@ def cohens_d(scores: ArrayLike, baseline: ArrayLike) -> float:
         baseline: (runs,).
 
     Returns:
-        d; NaN if either has fewer than two runs, or if no two scores of a method differ.
+        d; NaN if either has fewer than two runs, or if no scores of a method differ by more than rounding.
     """
     ours, theirs = np.asarray(scores, dtype=float), np.asarray(baseline, dtype=float)
     n, m = len(ours), len(theirs)
     if min(n, m) < 2:
         return math.nan
-    pooled = ((n - 1) * ours.var(ddof=1) + (m - 1) * theirs.var(ddof=1)) / (n + m - 2)
-    return float((ours.mean() - theirs.mean()) / math.sqrt(pooled)) if pooled > 0 else math.nan
+    spread = math.sqrt(((n - 1) * ours.var(ddof=1) + (m - 1) * theirs.var(ddof=1)) / (n + m - 2))
+    rounding = _ROUNDING * np.abs(np.concatenate([ours, theirs])).max()
+    return float((ours.mean() - theirs.mean()) / spread) if spread > rounding else math.nan
 
 
 def _checked(scores: ArrayLike) -> Floats:

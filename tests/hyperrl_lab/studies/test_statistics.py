@@ -112,6 +112,9 @@ def test_cohens_d_by_its_formula():
     assert cohens_d(theirs, ours) == -cohens_d(ours, theirs)
     assert math.isnan(cohens_d([1.0], theirs))
     assert math.isnan(cohens_d([1.0, 1.0], [2.0, 2.0]))
+    # The mean of three times 0.1 is not 0.1.
+    assert math.isnan(cohens_d([0.1] * 3, [0.2] * 3))
+    assert cohens_d([0.1, 0.1 + 1e-9], [0.2, 0.2 + 1e-9]) < -1e6
 
 
 def test_below_five_seeds_there_is_no_interval():
