@@ -16,7 +16,6 @@ from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
 from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.results import Columns, acting, read_actions
 from hyperrl_lab.run import make_env
-from hyperrl_lab.summaries import running_mean
 
 WINDOWS, SMOOTHING = 100, 5
 _Bins = tuple[bool, Sequence[float]]
@@ -123,9 +122,9 @@ def _smooth(values: NDArray[np.float64], smoothing: int, scale: str) -> NDArray[
         return values
     logarithmic = scale == "log" and bool((values > 0).all())
     column = np.log(values) if logarithmic else values
-    before, after = (smoothing - 1) // 2, smoothing // 2
-    padded = np.concatenate([column, np.repeat(column[-1], after)])
-    smooth = running_mean(padded, before + after + 1)[after:]
+    window, after = np.ones(smoothing), smoothing // 2
+    around = slice(after, after + len(column))
+    smooth = np.convolve(column, window)[around] / np.convolve(np.ones(len(column)), window)[around]
     # Digits beyond these mean nothing, and would make many levels out of one.
     return np.array([float(f"{value:.6g}") for value in (np.exp(smooth) if logarithmic else smooth)])
 

@@ -19,7 +19,7 @@ from hyperrl_lab.cli import main
 from hyperrl_lab.config import RunConfig
 from hyperrl_lab.results import read_actions
 from hyperrl_lab.run import TrainingRun
-from hyperrl_lab.schedule_export import export_schedule, python_code
+from hyperrl_lab.schedule_export import _smooth, export_schedule, python_code
 
 # The learning rate falls, so that its multiples mean another value at every phase.
 LEARNER = {
@@ -170,7 +170,16 @@ def test_windows_are_medians_over_runs_and_updates(tmp_path, monkeypatch):
     # First windows: six times 0.1, six times 0.2. Second ones: 0.2, 0.3, 0.4, 0.5, three times each.
     assert schedule.courses["clip_range"].windows == pytest.approx([0.15, 0.35])
     smooth = export_schedule([tmp_path / "a"], windows=4, smoothing=3).courses["clip_range"].windows
-    assert smooth == pytest.approx([0.1, 0.5 / 3, 0.3, (0.3 + 0.5 + 0.5) / 3], rel=1e-5)
+    assert smooth == pytest.approx([0.1, 0.5 / 3, 0.3, (0.3 + 0.5) / 2], rel=1e-5)
+
+
+def test_smoothing_takes_fewer_windows_at_both_ends_alike():
+    rising = np.arange(1.0, 7.0)
+    assert _smooth(rising, 5, "linear").tolist() == [2, 2.5, 3, 4, 4.5, 5]
+    assert _smooth(rising[::-1], 5, "linear").tolist() == [5, 4.5, 4, 3, 2.5, 2]
+    # An even number takes the window after more than before; more windows than there are give the mean.
+    assert _smooth(rising, 2, "linear").tolist() == [1.5, 2.5, 3.5, 4.5, 5.5, 6]
+    assert _smooth(rising, 20, "linear").tolist() == [3.5] * 6
 
 
 def test_it_is_replayed_on_another_task_at_another_budget(tmp_path):
