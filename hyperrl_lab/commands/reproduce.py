@@ -19,6 +19,7 @@ from hyperrl_lab.commands.base import (
     USER_ERROR,
     USERS_ERRORS,
     complain,
+    counted,
     whole_number,
 )
 from hyperrl_lab.commands.sweep import add_execution, carry_out, out_to_show
@@ -75,7 +76,8 @@ def _reproduce(arguments: argparse.Namespace, console: Console) -> int:
             # After the runs is too late to be told.
             check_page(arguments.page, name)
         populations = paper.populations(study)
-        counts = f"{len(study.runs())} runs" + (f", {len(populations)} populations" if populations else "")
+        counts = counted(len(study.runs()), "run")
+        counts += f", {counted(len(populations), 'population')}" if populations else ""
         console.print(f"{study.title}: {counts}", markup=False)
         if not arguments.no_run:
             code = carry_out(study, folder, arguments, console)

@@ -20,6 +20,7 @@ from hyperrl_lab.commands.base import (
     USERS_ERRORS,
     add_checkpoint_minutes,
     complain,
+    counted,
     whole_number,
 )
 from hyperrl_lab.commands.train import default_folder
@@ -121,7 +122,7 @@ def _search(arguments: argparse.Namespace, console: Console) -> int:
         return USER_ERROR
     score = summary["mean_return"]
     console.print(
-        f"{summary['status']} after {summary['env_steps']:,} env steps in {summary['runs']} runs, "
+        f"{summary['status']} after {summary['env_steps']:,} env steps in {counted(summary['runs'], 'run')}, "
         + (
             "no inner episode ended"
             if score is None

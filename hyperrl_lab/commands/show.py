@@ -76,7 +76,8 @@ def _what_came_out(folder: Path) -> Iterator[tuple[str, str]]:
         return
     yield "status", str(summary.get("status"))
     if (score := summary.get("mean_return")) is not None:
-        yield "score", f"{score:,.1f}, mean return of the last {summary['score_episodes']} training episodes"
+        episodes = counted(summary["score_episodes"], "training episode")
+        yield "score", f"{score:,.1f}, mean return of the last {episodes}"
     if evaluation := _json(folder / EVALUATION_FILE):
         yield "evaluation", _evaluated(evaluation)
     extra = f" and {steps:,} of the agent" if (steps := summary.get("extra_env_steps", 0)) else ""

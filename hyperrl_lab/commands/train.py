@@ -19,6 +19,7 @@ from hyperrl_lab.commands.base import (
     USERS_ERRORS,
     add_checkpoint_minutes,
     complain,
+    counted,
     warn_of_versions,
     whole_number,
 )
@@ -106,14 +107,14 @@ def drive(make: Callable[[], TrainingRun | None], console: Console) -> int:
             f"{str(error).removesuffix('.')}. " + ("The results are kept." if outcome(run.folder) else kept)
         )
         return FAILED
-    score = summary["mean_return"]
+    score, episodes = summary["mean_return"], counted(summary["score_episodes"], "inner episode")
     console.print(
         f"{summary['status']} after {summary['env_steps']:,} env steps in {summary['seconds']:,.0f} s "
         f"({summary['steps_per_second']:,.0f} per second), "
         + (
             "no inner episode ended"
             if score is None
-            else f"mean return {score:,.1f} over the last {summary['score_episodes']} inner episodes"
+            else f"mean return {score:,.1f} over the last {episodes}"
         ),
         markup=False,
     )

@@ -153,9 +153,11 @@ def left_out(compared: Sequence[Compared]) -> Iterator[str]:
     """What a table of `compare` does not show: what it leaves out, and what a method spends beside it."""
     groups = [found.group for found in compared]
     if left := sum(group.open for group in groups):
-        yield f"{left} of the runs are not compared: they have not ended, or have no score"
+        are, they, have = ("is", "it", "has") if left == 1 else ("are", "they", "have")
+        yield f"{left} of the runs {are} not compared: {they} {have} not ended, or {have} no score"
     if left := sum(group.repeated for group in groups):
-        yield f"{left} of the runs are not compared: another run has their task, method and seed"
+        are, their = ("is", "its") if left == 1 else ("are", "their")
+        yield f"{left} of the runs {are} not compared: another run has {their} task, method and seed"
     for group in groups:
         if extra := group.extra_env_steps:
             yield f"{group.method} on {group.task} spends up to {extra:,} env steps per run beside its budget"

@@ -47,7 +47,8 @@ class SweepDisplay:
             self._live.enter_context(live)
         else:
             done, every = len(board.entries("finished")), len(board.entries())
-            self._say(f"{every} runs" + (f", of which {done} are finished" if done else ""))
+            runs = f"{every} run{'s' * (every != 1)}"
+            self._say(runs + (f", of which {done} {'is' if done == 1 else 'are'} finished" if done else ""))
         for entry in board.entries("failed"):
             self.watch(entry)
 

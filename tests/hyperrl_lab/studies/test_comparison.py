@@ -67,9 +67,13 @@ def test_runs_that_have_not_ended_and_repeated_seeds_do_not_count():
     assert (group.open, group.repeated) == (4, 1)
     assert list(left_out(compare([group]))) == [
         "4 of the runs are not compared: they have not ended, or have no score",
-        "1 of the runs are not compared: another run has their task, method and seed",
+        "1 of the runs is not compared: another run has its task, method and seed",
         "m on A spends up to 1,234 env steps per run beside its budget",
         "2 seeds: no interval, which takes 5",
+    ]
+    (open_,) = grouped(table([("A", "m", 0, None)]))
+    assert list(left_out(compare([open_]))) == [
+        "1 of the runs is not compared: it has not ended, or has no score"
     ]
 
 

@@ -47,7 +47,7 @@ def test_a_terminal_shows_what_runs_what_failed_and_the_time_left():
 
 def test_elsewhere_there_is_a_line_per_event():
     lines = shown(False).splitlines()
-    assert lines == ["6 runs, of which 1 are finished", "2/6 broken: failed: ValueError: [no] markup"]
+    assert lines == ["6 runs, of which 1 is finished", "2/6 broken: failed: ValueError: [no] markup"]
 
 
 def test_the_end_counts_and_names_logs():
