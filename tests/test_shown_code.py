@@ -83,6 +83,16 @@ def test_the_commands_run(path, tmp_path, monkeypatch, capsys):
         assert main(shortened(command, MOST_ENV_STEPS)) == 0, f"{command}: {capsys.readouterr().err}"
 
 
+def test_the_trials_of_the_searches_shown_differ():
+    shown = [line for path in PAGES for line in commands(path, "hyperrl search")]
+    assert shown
+    for command in shown:
+        arguments = shlex.split(command)
+        budget = float(arguments[arguments.index("--total-env-steps") + 1])
+        # In the last update phase the learning rate is 0: a run of a single one learns nothing.
+        assert budget > MOST_ENV_STEPS, command
+
+
 @pytest.mark.parametrize("path", having(lambda path: blocks(path, "sh"), [*PAGES, BENCHMARKS, *NOTEBOOKS]))
 def test_no_command_is_wider_than_a_page_of_the_documentation(path):
     lines = [line for block in blocks(path, "sh") for line in block.splitlines()]
