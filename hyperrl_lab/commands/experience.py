@@ -22,7 +22,7 @@ from agents.experience import (
     write_experience,
 )
 from hyperrl_env.learners import LEARNERS
-from hyperrl_lab.commands.base import USER_ERROR, USERS_ERRORS, complain
+from hyperrl_lab.commands.base import USER_ERROR, USERS_ERRORS, complain, counted
 from hyperrl_lab.experience.build import build_experience
 
 
@@ -80,9 +80,8 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))
         return USER_ERROR
-    console.print(
-        f"{path} holds {len(experience.runs)} runs of {experience.algorithm}", markup=False, soft_wrap=True
-    )
+    held = counted(len(experience.runs), "run")
+    console.print(f"{path} holds {held} of {experience.algorithm}", soft_wrap=True)
     return 0
 
 
@@ -105,7 +104,7 @@ def _check_replaced(path: Path, experience: Experience) -> None:
     lost = {run.run for run in read_experience(path).runs} - {run.run for run in experience.runs}
     if lost:
         raise FileExistsError(
-            f"{path} holds {len(lost)} runs that are not among these: it is not overwritten. Name it beside "
+            f"{path} holds {counted(len(lost), 'run')} besides these: it is not overwritten. Name it beside "
             "the runs to add to it, or give another --out."
         )
 

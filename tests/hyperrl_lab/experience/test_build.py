@@ -231,7 +231,7 @@ def test_an_experience_is_replaced_only_by_one_that_holds_all_of_it(runs, tmp_pa
     first, second = (str(runs / "ppo" / f"line-{seed}") for seed in (0, 1))
     assert main(["experience", "build", first, "--out", out]) == 0
     assert main(["experience", "build", second, "--out", out]) == 2
-    assert "holds 1 runs that are not among these" in capsys.readouterr().err
+    assert "holds 1 run besides these" in capsys.readouterr().err
     assert main(["experience", "build", out, second, "--out", out]) == 0
     assert len(read_experience(tmp_path / "mine.parquet").runs) == 2
 
