@@ -14,7 +14,7 @@
 # # Learning from run to run
 #
 # Within one run nobody can tell what a single choice of a hyperparameter was worth. What a whole run was trained with is
-# plain to see in its score, so there is something to learn from run to run. The package ships what some 500 runs of PPO
+# plain to see in its score, so there is something to learn from run to run. The package ships what some 300 runs of PPO
 # did and how they ended. This notebook looks at what the agent `prior` makes of it: which schedules it plays, and where it leaves
 # the task's own settings alone because it does not know better.
 #
@@ -61,16 +61,15 @@ COLOURS = ("#000000", "#882255", "#0072b2", "#009e73", "#e69f00", "#56b4e9")
 experience = load_experience("PPO")
 tasks = defaultdict(list)
 for run in experience.runs:
-    tasks[run.start, run.inner_env, run.budget].append(run.score)
-for (start, task, budget), scores in tasks.items():
+    tasks[run.inner_env, run.budget].append(run.score)
+for (task, budget), scores in tasks.items():
     print(
-        f"{start:22} {task:26} {budget:,} steps, {len(scores)} runs, "
-        f"score {np.mean(scores):7.1f} ± {np.std(scores):.1f}"
+        f"{task:26} {budget:,} steps, {len(scores)} runs, score {np.mean(scores):7.1f} ± {np.std(scores):.1f}"
     )
 
 # %% [markdown]
-# Scores of different tasks, settings and budgets do not compare, so a run's outcome is its score against the other runs with
-# the same three, in standard deviations. Here it is by the agent that made the choices: `fixed` has the task's own settings and five others,
+# Scores of different tasks do not compare, so a run's outcome is its score against the other runs on its task, in standard
+# deviations. Here it is by the agent that made the choices: `fixed` has the task's own settings and five others,
 # `random_schedule` draws a schedule per run, and `prior` are runs that were made to learn from, each with the schedule that
 # promised most at the time.
 
@@ -95,48 +94,41 @@ plt.show()
 #
 # ## What the model believes
 #
-# `prior` fits a Gaussian process to the outcome as a function of the schedule and of the budget, for runs from the paper's settings
-# and for those from Stable-Baselines3's apart: what is better than a task's own values depends on what these are. What counts is the
+# `prior` fits a Gaussian process to the outcome as a function of the schedule and of the budget, for runs from settings of one kind:
+# all of these normalise, and let the learning rate fall. What counts is the
 # *difference* to the task's own settings, which is 0 for certain where nothing is changed. It plays the schedule with the
 # largest mean less one standard deviation, so a change has to be better by more than what is not known. Half of the function
 # is shared by all tasks, and half is the task's own. This is the shared half, all that is known of a new task:
 
 # %%
-PAPERS, SB3S = (True, True), (False, False)  # whether they normalise, and let the learning rate fall
-model = model_of(experience, PAPERS)
+model = model_of(experience, kind=(True, True))
 levels = np.linspace(-1.5, 2.5, 81)
 lines = np.zeros((len(levels), len(model.names), 2))
 lines[:, model.names.index("learning_rate"), 0] = levels
 
-figure, rows = plt.subplots(2, 3, figsize=(9, 5.4), sharex=True, sharey=True, layout="constrained")
-for kind, name, panels in zip((PAPERS, SB3S), ("the paper's", "SB3's"), rows, strict=True):
-    for axes, budget in zip(panels, (100_000, 300_000, 1_000_000), strict=True):
-        mean, spread = model_of(experience, kind).differences(lines, Context(budget, *kind))
-        axes.fill_between(
-            np.exp(levels), mean - spread, mean + spread, color=COLOURS[2], alpha=0.2, linewidth=0
-        )
-        axes.plot(np.exp(levels), mean, color=COLOURS[2])
-        axes.axhline(0, color=COLOURS[0], linewidth=0.8)
-        axes.set_xscale("log", base=2)
-        axes.set_title(f"{name} settings, {budget:,} steps", fontsize="medium")
-    panels[0].set_ylabel("difference to the task's own,\nin standard deviations")
-for axes in rows[-1]:
-    axes.set_xlabel("multiple of the learning rate")
+figure, panels = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
+for axes, budget in zip(panels, (100_000, 300_000, 1_000_000), strict=True):
+    mean, spread = model.differences(lines, Context(budget, normalize=True, decays=True))
+    axes.fill_between(np.exp(levels), mean - spread, mean + spread, color=COLOURS[2], alpha=0.2, linewidth=0)
+    axes.plot(np.exp(levels), mean, color=COLOURS[2])
+    axes.axhline(0, color=COLOURS[0], linewidth=0.8)
+    axes.set_xscale("log", base=2)
+    axes.set(title=f"{budget:,} steps", xlabel="multiple of the learning rate")
+panels[0].set_ylabel("difference to the task's own,\nin standard deviations")
 plt.show()
 
 # %% [markdown]
-# From the paper's settings all runs had 300,000 steps. At a third or three times of it, the mean goes to 0 and the spread does
-# not: what is best with one budget need not be best with another. From Stable-Baselines3's there are runs of 100,000 steps, where
-# several times the learning rate is better by more than a standard deviation, and of 300,000, where nothing is.
+# Only at 300,000 steps, the budget of all these runs, does the model know anything. At a third or three times of it, the
+# mean goes to 0 and the spread does not: what is best with one budget need not be best with another.
 #
 # ## What is played
 #
-# From the paper's settings, at the budget of the runs, the changes against the task's own values over a run: on a task that no
-# run was on, and on the four that there are runs of.
+# At the budget of the runs, the changes against the task's own values over a run: on a task that no run was on, and on the
+# four that there are runs of.
 
 # %%
 progress = np.linspace(0, 0.98, 50)
-tasks = [None, *dict.fromkeys(run.inner_env for run in experience.runs if run.normalize)]
+tasks = [None, *dict.fromkeys(run.inner_env for run in experience.runs)]
 
 figure, panels = plt.subplots(1, len(model.names), figsize=(9, 3), sharey=True, layout="constrained")
 for task, colour in zip(tasks, COLOURS, strict=False):
@@ -220,8 +212,9 @@ plt.show()
 # ## Where it helps, and where it does not
 #
 # - In the pair above, at `SCALE` 1, the run with `prior` ends well ahead. What it changes most on Walker2d is the clip range.
-# - What these runs say, they say about a few tasks and budgets. How much of it holds with other seeds, and on tasks that
+# - What these runs say, they say about four tasks at one budget. How much of it holds with other seeds, and on tasks that
 #   nothing was learned on, is [measured](../experience.md#protocol) beside rules and random choices.
-# - At other budgets the agent does not know better than the task and leaves it alone.
+# - At other budgets, and from settings that do not normalise, the agent does not know better than the task and leaves it
+#   alone.
 # - Your own runs can teach it more: `hyperrl experience build` adds them to a file, and `--set sample=true` makes runs that
 #   are worth adding.
