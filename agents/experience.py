@@ -157,6 +157,21 @@ class Experience:
             for scores in [groups[run.group]]
         ]
 
+    def comparable(self) -> list[tuple[PastRun, float]]:
+        """The runs that teach something, with their standardised outcomes.
+
+        Raises:
+            ValueError: No two runs have a task, settings and a budget in common.
+        """
+        outcomes = self.standardised()
+        found = [(run, z) for run, z in zip(self.runs, outcomes, strict=True) if z is not None]
+        if not found:
+            raise ValueError(
+                "The experience teaches nothing: no two of its runs, with different scores, have the task, "
+                "its settings and the budget in common."
+            )
+        return found
+
 
 def _differ(scores: Sequence[float]) -> bool:
     """Whether they differ by more than their mean is rounded."""

@@ -27,7 +27,7 @@ import gymnasium as gym
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from agents.experience import Experience, PastRun, load_experience, pinned
+from agents.experience import Experience, load_experience, pinned
 from agents.gaussian_process import GaussianProcess
 from agents.lines import RANGES, Floats, LineAgent, drawn, env_kwargs, fitting
 from hyperrl_env import HyperRLEnv
@@ -241,22 +241,6 @@ def played(experience: Experience) -> list[str]:
     return [name for name in RANGES if name in changed]
 
 
-def comparable(experience: Experience) -> list[tuple[PastRun, float]]:
-    """The runs that can be compared with others, with their standardised outcomes.
-
-    Raises:
-        ValueError: No two runs have a task, settings and a budget in common.
-    """
-    outcomes = experience.standardised()
-    found = [(run, z) for run, z in zip(experience.runs, outcomes, strict=True) if z is not None]
-    if not found:
-        raise ValueError(
-            "The experience teaches nothing: no two of its runs, with different scores, have the task, its "
-            "settings and the budget in common."
-        )
-    return found
-
-
 @functools.lru_cache(maxsize=4)
 def model_of(experience: Experience, kind: tuple[bool, bool]) -> OutcomeModel | None:
     """The model of the outcomes of an experience's runs of one kind; kept for the process's further agents.
@@ -269,12 +253,12 @@ def model_of(experience: Experience, kind: tuple[bool, bool]) -> OutcomeModel | 
         None if no run is of the kind.
 
     Raises:
-        ValueError: See `played` and `comparable`.
+        ValueError: See `played` and `Experience.comparable`.
     """
     names = played(experience)
     found = [
         (run, Context(run.budget, run.normalize, run.decays, run.inner_env), z)
-        for run, z in comparable(experience)
+        for run, z in experience.comparable()
         if (run.normalize, run.decays) == kind
     ]
     if not found:
@@ -334,7 +318,7 @@ class PriorAgent(LineAgent):
         self.learned = load_experience(experience, experience_sha256)
         super().__init__(env, seed, played(self.learned))
         self.learned.check_algorithm(self.env.inner_run_config.algorithm)
-        comparable(self.learned)
+        self.learned.comparable()
         self._experience = experience
         self._sample, self._slopes, self._caution = sample, slopes, caution
 

@@ -137,18 +137,10 @@ def remember(
         write_interval: Of a run the first phase, every `write_interval`-th after it and the last are written.
 
     Raises:
-        ValueError: See `joint_actions`; or no two runs have a task, settings and a budget in common.
+        ValueError: See `joint_actions` and `Experience.comparable`.
     """
-    outcomes = experience.standardised()
-    if all(outcome is None for outcome in outcomes):
-        raise ValueError(
-            "The experience teaches nothing: no two of its runs, with different scores, have the task, its "
-            "settings and the budget in common."
-        )
-    for run, outcome in zip(experience.runs, outcomes, strict=True):
+    for run, outcome in experience.comparable():
         actions = joint_actions(run, bins)
-        if outcome is None:
-            continue
         for phase, action in enumerate(actions):
             written = phase % write_interval == 0 or phase == len(actions) - 1
             if written and action >= 0:
