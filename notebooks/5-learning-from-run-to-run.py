@@ -39,7 +39,7 @@ import agents
 import hyperrl_env  # registers the ids
 from agents.experience import load_experience
 from agents.lines import Line
-from agents.prior import Context, best_lines, model_of
+from agents.outcome_model import Context, best_lines, model_of
 
 torch.set_num_threads(1)
 threadpool_limits(1)

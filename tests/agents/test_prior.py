@@ -23,7 +23,14 @@ from agents.experience import (
     write_experience,
 )
 from agents.lines import HYPERPARAMETERS, RANGES, drawn, fitting
-from agents.prior import Context, OutcomeModel, best_lines, expected_improvement, model_of, promising_lines
+from agents.outcome_model import (
+    Context,
+    OutcomeModel,
+    best_lines,
+    expected_improvement,
+    model_of,
+    promising_lines,
+)
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_lab import learn
 
@@ -389,7 +396,7 @@ def test_no_slow_library_is_loaded_for_it():
     code = (
         "import sys, hyperrl_lab.cli, hyperrl_lab.studies.worker; "
         "from agents.experience import load_experience; "
-        "from agents.prior import model_of; model_of(load_experience('PPO'), (True, True)); "
+        "from agents.outcome_model import model_of; model_of(load_experience('PPO'), (True, True)); "
         "sys.exit(not {'sklearn', 'scipy', 'pandas'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agents.experience import write_experience
-from agents.prior import model_of
+from agents.outcome_model import model_of
 from hyperrl_lab.assignments import configure
 from hyperrl_lab.cli import main
 from hyperrl_lab.experience.build import build_experience
