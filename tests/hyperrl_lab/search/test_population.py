@@ -139,14 +139,15 @@ class SlowToSave(MemberTrainable):
     """Member 1 is the better one, and is being saved while member 0 is done with its first interval."""
 
     def step(self):
-        number = self._member.config.agent_kwargs["member"]
+        result, number = super().step(), self._member.config.agent_kwargs["member"]
         while number == 0 and not self._saving().exists():
             time.sleep(0.01)
-        return super().step() | {"score": number}
+        return result | {"score": number}
 
     def save_checkpoint(self, checkpoint_dir):
         super().save_checkpoint(checkpoint_dir)
         self._saving().touch()
+        # Nothing tells a member that another one's result has arrived.
         time.sleep(3)
 
     def _saving(self):
