@@ -22,6 +22,7 @@ from hyperrl_lab.evaluation import EVALUATION_FILE
 from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.results import EPISODES_FILE, PHASES_FILE, Columns, outcome, read_columns
 from hyperrl_lab.search.methods import POPULATIONS, TRIALS
+from hyperrl_lab.search.record import SEARCH_FILE
 from hyperrl_lab.studies.curves import area_under_curve
 from hyperrl_lab.summaries import SCORE_EPISODES
 
@@ -65,15 +66,17 @@ def build_experience(paths: Sequence[Path], algorithm: str | None = None) -> Exp
 def run_folders(folder: Path) -> list[Path]:
     """The folders of runs in a folder and below it, or the folder itself; in the order of their names.
 
-    Links are followed. Of a search its trials are runs; its own results are those of the best one.
+    Links are followed. Of a search its trials are runs, but for those that it pruned; its own results are
+    those of the best one.
 
     Raises:
-        ValueError: There is none, or a population, whose members have copied one another.
+        ValueError: There is none, or a population, whose members have copied one another, or a damaged file.
         OSError: A folder cannot be read.
     """
     if not folder.exists():
         raise ValueError(f"{folder} does not exist.")
     found: list[Path] = []
+    pruned: set[Path] = set()
     seen: set[str] = set()
     for name, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
         folders[:] = sorted(folders) if (real := os.path.realpath(name)) not in seen else []
@@ -86,12 +89,27 @@ def run_folders(folder: Path) -> list[Path]:
                 f"{name} is of a population ({agent}), whose members copy the best among them: none of their "
                 "outcomes is that of a whole run. Leave it out."
             )
-        if agent not in TRIALS:
+        if agent in TRIALS:
+            pruned |= _pruned(Path(name))
+            continue
+        folders.clear()
+        if Path(name) not in pruned:
             found.append(Path(name))
-            folders.clear()
     if not found:
         raise ValueError(f"There is no run in {folder}: no folder in it holds a {CONFIG_FILE}.")
     return found
+
+
+def _pruned(search: Path) -> set[Path]:
+    """The folders of the trials that a search stopped early: they have no outcome, and never will."""
+    file = search / SEARCH_FILE
+    try:
+        runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
+        return {search / run["folder"] for run in runs if run["status"] == "pruned"}
+    except FileNotFoundError:
+        return set()
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{file} is damaged: {error}.") from error
 
 
 def _raise(error: OSError) -> NoReturn:

@@ -13,6 +13,7 @@ import pytest
 
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import read_config
+from hyperrl_lab.experience.build import build_experience
 from hyperrl_lab.results import read_actions
 from hyperrl_lab.run import TrainingRun
 from hyperrl_lab.search import trials as module
@@ -207,6 +208,12 @@ def test_nothing_is_pruned_unless_asked_for(run_config, tmp_path):
         assert all(run["env_steps"] < 640 and run["score"] is None for run in pruned)
         assert summary["env_steps"] == sum(run["env_steps"] for run in runs)
         assert (summary["status"], summary["runs"]) == ("finished", 8)
+        # A pruned trial never ends, so it cannot be experience.
+        finished = [run["folder"] for run in runs if run["status"] == "finished"]
+        assert len(build_experience([tmp_path / str(prune)]).runs) == len(finished)
+    (tmp_path / "True" / "search.json").write_text('{"runs": 3}')
+    with pytest.raises(ValueError, match=r"search\.json is damaged"):
+        build_experience([tmp_path])
 
 
 def test_the_study_can_be_read_by_optuna_alone(run_config, grid, tmp_path, synthetic):
