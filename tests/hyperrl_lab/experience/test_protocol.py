@@ -12,17 +12,18 @@ ROOT = Path(__file__).parents[3]
 TRAINING = {"HalfCheetah", "Hopper", "Walker2d", "LunarLanderContinuous"}
 HELD_OUT = {"InvertedDoublePendulum", "Swimmer", "BipedalWalker", "Ant"}
 # From Stable-Baselines3's settings there are three more tasks.
+FROM_SB3 = TRAINING | {"Pendulum", "Acrobot-v1", "InvertedPendulum-v5"}
 LEARNED_FROM = {
-    **dict.fromkeys(("league", "experience-1", "experience-2", "experience-3", "controller"), TRAINING),
-    **dict.fromkeys(
-        ("experience-4", "experience-5"), TRAINING | {"Pendulum", "Acrobot-v1", "InvertedPendulum-v5"}
-    ),
+    **dict.fromkeys(("league", "controller"), TRAINING),
+    **dict.fromkeys([f"experience-{number}" for number in (1, 2, 3, 6, 7)], TRAINING),
+    **dict.fromkeys(("experience-4", "experience-5"), FROM_SB3),
 }
 EVALUATIONS = {"evaluation-training-tasks": TRAINING, "evaluation-held-out-tasks": HELD_OUT}
-# With the larger budget the agent knows next to nothing of a new task.
+# From Stable-Baselines3's settings and with the larger budget the agent knows next to nothing of a new task.
 ELSEWHERE = {
-    "evaluation-sb3-100k": (100_000, TRAINING | HELD_OUT, range(10, 20)),
-    "evaluation-sb3-300k": (300_000, TRAINING, range(10, 15)),
+    "evaluation-1m": (1_000_000, None, TRAINING | HELD_OUT, range(10, 15)),
+    "evaluation-sb3-100k": (100_000, "sb3", TRAINING | HELD_OUT, range(10, 20)),
+    "evaluation-sb3-300k": (300_000, "sb3", TRAINING, range(10, 15)),
 }
 
 
@@ -59,18 +60,18 @@ def test_the_evaluation_has_new_seeds_and_every_control(name):
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_the_other_starting_point_has_new_seeds_and_the_control_that_matters_most(name):
-    found, (budget, evaluated, seeds) = declared(name), ELSEWHERE[name]
+def test_other_starting_points_and_budgets_have_new_seeds_and_the_control_that_matters_most(name):
+    found, (budget, start, evaluated, seeds) = declared(name), ELSEWHERE[name]
     assert tasks(found) == evaluated
     assert parse_seeds(found["seeds"]) == list(seeds)
-    assert (found["total_env_steps"], found["settings"]) == (budget, {"settings": "sb3"})
+    assert (found["total_env_steps"], found.get("settings", {}).get("settings")) == (budget, start)
     assert [method.get("name", method["agent"]) for method in found["methods"]] == [
         *("default", "learning_rate 2x", "prior"),
     ]
 
 
 def test_a_round_draws_from_the_file_that_the_round_before_left():
-    for number in (2, 3, 5):
+    for number in (2, 3, 5, 7):
         (method,) = declared(f"experience-{number}")["methods"]
         assert method["agent"] == "prior"
         assert method["settings"] == {"sample": True, "experience": f"runs/experience-{number - 1}.parquet"}
