@@ -25,7 +25,7 @@ from hyperrl_lab.results_page import check_page, write_section
 from hyperrl_lab.studies.declaration import read_study, study_of
 from hyperrl_lab.studies.display import SweepDisplay
 from hyperrl_lab.studies.executor import Executor
-from hyperrl_lab.studies.league import draw, league, markdown
+from hyperrl_lab.studies.league import check_league, draw, league, markdown
 from hyperrl_lab.studies.study import Study
 from hyperrl_lab.studies.sweep import sweep
 
@@ -71,7 +71,7 @@ def add(subcommands: Any) -> None:
         type=Path,
         metavar="FILE",
         help="also rank the methods in a Markdown page, between <!-- NAME: begin --> and <!-- NAME: end -->, "
-        "where NAME is that of the study's file",
+        "where NAME is that of the study's file; needs two tasks with reference scores",
     )
     add_execution(parser)
 
@@ -148,8 +148,7 @@ def _sweep(arguments: argparse.Namespace, console: Console) -> int:
         if page is not None:
             # After the runs is too late to be told.
             check_page(page, _name(arguments))
-            if len(study.tasks) < 2:
-                raise ValueError("--page ranks methods over tasks: the study needs at least two.")
+            check_league(study)
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))
         return USER_ERROR

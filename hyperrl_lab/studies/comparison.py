@@ -225,7 +225,7 @@ def over_tasks(
     notes = []
     for task in dict.fromkeys(group.task for group in groups):
         own = [group for group in groups if group.task == task]
-        reference = (references or {}).get(task) or _reference(own[0].id)
+        reference = (references or {}).get(task) or reference_scores_of(own[0].id)
         if task in mixed:
             notes.append(f"{task} has runs that differ in {mixed[task]}: not compared over the tasks")
         elif not any(group.scores for group in own):
@@ -259,7 +259,12 @@ def over_tasks(
     return found, list(tasks), notes
 
 
-def _reference(id_: str) -> ReferenceScores | None:
+def reference_scores_of(id_: str) -> ReferenceScores | None:
+    """The reference scores of an environment's task; None if it has none, or is not known here.
+
+    Args:
+        id_: The Hyper-RL environment's id. The generic ids have no task of their own, hence no scores.
+    """
     try:
         return REFERENCE_SCORES.get(id_kwargs(id_).get("task", ""))
     except (ValueError, ImportError):

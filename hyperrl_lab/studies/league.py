@@ -9,11 +9,19 @@ from statistics import median
 from typing import Any
 
 from hyperrl_lab.figure import DARK, LIGHT, OWN, new_figure
-from hyperrl_lab.studies.comparison import Group, OverTasks, compare, grouped, left_out, over_tasks
+from hyperrl_lab.studies.comparison import (
+    Group,
+    OverTasks,
+    compare,
+    grouped,
+    left_out,
+    over_tasks,
+    reference_scores_of,
+)
 from hyperrl_lab.studies.own_runs import OwnRuns, own_runs
 from hyperrl_lab.studies.record import record_of
 from hyperrl_lab.studies.statistics import FEWEST_SEEDS, Estimate
-from hyperrl_lab.studies.study import Study
+from hyperrl_lab.studies.study import Study, short_name
 from hyperrl_lab.studies.text import markdown_table, number, share, with_interval
 
 _SCORE, _EVALUATION = "mean_last_100", "evaluation_mean"
@@ -69,6 +77,22 @@ class League:
     best_fixed: str | None
     tasks: Sequence[str]
     notes: Sequence[str]
+
+
+def check_league(study: Study) -> None:
+    """Checks, before there are runs, that a study has tasks to rank its methods over.
+
+    Raises:
+        ValueError: Fewer than two of its tasks have reference scores.
+    """
+    without = [task.name or short_name(task.id) for task in study.tasks if not reference_scores_of(task.id)]
+    if len(study.tasks) - len(without) >= 2:
+        return
+    have = "has" if len(without) == 1 else "have"
+    raise ValueError(
+        "Methods are ranked over tasks with reference scores (`hyperrl_lab.studies.reference_scores` lists "
+        "them): the study needs at least two." + (f" {', '.join(without)} {have} none." if without else "")
+    )
 
 
 def league(folder: Path, study: Study) -> League:

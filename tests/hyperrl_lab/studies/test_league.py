@@ -129,6 +129,12 @@ def test_a_page_that_cannot_be_written_is_told_before_the_runs(folder, study, as
     assert main(["sweep", str(one), "--out", str(new), "--page", str(page)]) == 2
     assert "the study needs at least two" in capsys.readouterr().err
     assert not new.exists()
+    page.write_text("<!-- own: begin -->\n<!-- own: end -->\n")
+    acrobot = StudyTask("HyperRL-PPO-v0", "Acrobot", settings={"env_id": "Acrobot-v1"})
+    own = as_toml(replace(study, tasks=[study.tasks[0], acrobot]), tmp_path / "own.toml")
+    assert main(["sweep", str(own), "--out", str(new), "--page", str(page)]) == 2
+    assert "the study needs at least two. Acrobot has none." in capsys.readouterr().err
+    assert not new.exists()
     options = ["--id", "HyperRL-PPO-CartPole-v0", "--out", str(new), "--page", str(page)]
     assert main(["sweep", *options]) == 2
     assert "give a study's file" in capsys.readouterr().err
