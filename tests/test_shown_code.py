@@ -76,8 +76,8 @@ def test_the_readme_shows_python_and_commands():
 @pytest.mark.parametrize("path", having(lambda path: commands(path, "hyperrl"), PAGES + NOTEBOOKS))
 def test_the_commands_run(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for block in blocks(path, "python") + blocks(path, "toml"):
-        if file := re.match(r"# (\w+\.(py|toml))\n", block):
+    for block in blocks(path, "python") + blocks(path, "toml") + blocks(path, "markdown"):
+        if file := re.match(r"(?:# |<!-- )(\w+\.(py|toml|md))", block):
             Path(file[1]).write_text(block)
     for command in commands(path, "hyperrl"):
         assert main(shortened(command, MOST_ENV_STEPS)) == 0, f"{command}: {capsys.readouterr().err}"
