@@ -41,7 +41,7 @@ TABLE_2 = Study(
     baseline="default",
 )
 FIGURE_2 = Study(
-    title="Figure 2: the learning rate of A2C, chosen by five methods",
+    title="Figure 2: the learning rate of A2C, chosen by six methods",
     tasks=[
         StudyTask("HyperRL-A2C-MountainCarContinuous-v0", "MountainCarContinuous", 20_000),
         StudyTask("HyperRL-A2C-BipedalWalker-v0", "BipedalWalker", 4_000_000),
