@@ -34,13 +34,17 @@ def add(subcommands: Any) -> None:
         "study",
         type=Path,
         metavar="STUDY.toml",
-        help='tasks, seeds, and methods = ["fixed"], to compare with',
+        help="the study: its tasks, its seeds, and the one method to compare with",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the training")
     for option, default, what in (
-        ("generations", GENERATIONS, "generations, those before included"),
+        ("generations", GENERATIONS, "total number of generations, including those already done"),
         ("population", POPULATION, "members of a generation"),
-        ("seeds-per-generation", 1, "seeds of the study that every generation takes the next of"),
+        (
+            "seeds-per-generation",
+            1,
+            "seeds of the study per generation; the next generation takes the following ones",
+        ),
         ("seed", 0, "seed of the members' weights"),
     ):
         parser.add_argument(

@@ -37,7 +37,8 @@ def add(subcommands: Any) -> None:
         "reproduce",
         help="repeat a table or figure of the paper",
         description="Carries out a study of the paper, and writes what was measured beside what the paper "
-        "reports: STUDY.md and STUDY.png in the folder. The same command again goes on where it was cut.",
+        "reports: STUDY.md and STUDY.png in the folder. The same command again continues an interrupted "
+        "study.",
     )
     parser.set_defaults(command=_reproduce)
     parser.add_argument("study", choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
@@ -47,8 +48,8 @@ def add(subcommands: Any) -> None:
         type=float,
         default=1.0,
         metavar="SHARE",
-        help="share of the paper's budget of environment steps, for example 0.1 (default: 1); but for "
-        "the intervals of populations nothing else changes, and every title shows it",
+        help="share of the paper's budget of environment steps, for example 0.1 (default: 1); the "
+        "intervals at which populations are perturbed shrink with it, and every title shows it",
     )
     parser.add_argument(
         "--seeds", type=whole_number, metavar="N", help="number of seeds (default: the paper's)"

@@ -18,7 +18,7 @@ def add(subcommands: Any) -> None:
     """Adds the subcommand."""
     parser = subcommands.add_parser(
         "schedule",
-        help="write the schedule that runs have found to a file",
+        help="write what runs chose as a schedule that can be replayed",
         description="Writes the median of what runs chose, over their progress, to a JSON file, and prints "
         "Python that sets it in plain Stable-Baselines3. To replay it: `hyperrl train ID --agent replay "
         "--set schedule=FILE`.",
@@ -37,14 +37,15 @@ def add(subcommands: Any) -> None:
         type=whole_number,
         default=WINDOWS,
         metavar="N",
-        help="windows of time, with one value each (default: %(default)s, or one per update phase)",
+        help="number of equal stretches of the run; each gets one value (default: %(default)s, or one per "
+        "update phase if there are fewer)",
     )
     parser.add_argument(
         "--smoothing",
         type=whole_number,
         default=SMOOTHING,
         metavar="N",
-        help="windows that a value is the mean of (default: %(default)s; 1: no smoothing)",
+        help="number of neighbouring windows to average over (default: %(default)s; 1: no smoothing)",
     )
     parser.add_argument("--exact", action="store_true", help="every choice of a single run, update by update")
 

@@ -35,7 +35,7 @@ def add(subcommands: Any) -> None:
         "--seed",
         type=whole_number,
         metavar="N",
-        help="seed of the environment (default: that of evaluate)",
+        help="seed of the environment (default: as for `hyperrl evaluate`)",
     )
 
 
