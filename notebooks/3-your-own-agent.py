@@ -246,6 +246,6 @@ right.grid(False)
 plt.show()
 
 # %% [markdown]
-# Three seeds on a toy are no comparison of methods; they show that everything is plugged in. To keep an agent, give it a
-# file in `agents/` and a name in `agents.AGENTS`: then `hyperrl train ID --agent NAME` runs it, with logs, records and
-# pictures.
+# Three seeds on a toy are no comparison of methods; they show that everything is plugged in. To use an agent from the
+# command line, with logs, records and pictures, put it in a module: `hyperrl train ID --agent my_module:UpperConfidenceBound`.
+# An entry point of a package of yours gives it a name there, `agents.register` in your own program.

@@ -17,7 +17,7 @@ from hyperrl_env import DEFINITIONS, HYPER_REWARDS, PRESETS, TASKS, env_ids
 
 ROOT = Path(__file__).parents[1]
 GAMES = "|".join(name for name, task in TASKS.items() if task.family == "atari")
-DOCUMENTED = ("hyperrl_env", "agents", "agents.episodic")
+DOCUMENTED = ("hyperrl_env", "agents", "agents.episodic", "hyperrl_lab")
 
 
 class Page(HTMLParser):
