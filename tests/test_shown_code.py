@@ -136,7 +136,7 @@ def test_the_table_of_ids_is_that_of_the_settings():
     for name, task in TASKS.items():
         first = f"{name} | `{task.env_id}`"
         if task.family == "atari":
-            first = "a game, as Pong | `ALE/Pong-v5`, preprocessed"
+            first = "a game, for example Pong | `ALE/Pong-v5`, preprocessed"
         ppo, a2c, acktr = (SETTINGS[algorithm, name] for algorithm in ("PPO", "A2C", "ACKTR"))
         row = f"| {first} | {ppo.total_env_steps:,} |" + "".join(
             f" {settings.total_env_steps:,} | {settings.n_envs} |" for settings in (a2c, acktr)
