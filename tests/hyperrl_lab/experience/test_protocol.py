@@ -19,11 +19,10 @@ LEARNED_FROM = {
     **dict.fromkeys(("experience-4", "experience-5"), FROM_SB3),
 }
 EVALUATIONS = {"evaluation-training-tasks": TRAINING, "evaluation-held-out-tasks": HELD_OUT}
-# From Stable-Baselines3's settings and with the larger budget the agent knows next to nothing of a new task.
+# With the larger budget the agent knows next to nothing of a new task.
 ELSEWHERE = {
-    "evaluation-1m": (1_000_000, None, TRAINING | HELD_OUT, range(10, 15)),
-    "evaluation-sb3-100k": (100_000, "sb3", TRAINING | HELD_OUT, range(10, 20)),
-    "evaluation-sb3-300k": (300_000, "sb3", TRAINING, range(10, 15)),
+    "evaluation-sb3-100k": (100_000, TRAINING | HELD_OUT, range(10, 20)),
+    "evaluation-sb3-300k": (300_000, TRAINING, range(10, 15)),
 }
 
 
@@ -60,14 +59,24 @@ def test_the_evaluation_has_new_seeds_and_every_control(name):
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_other_starting_points_and_budgets_have_new_seeds_and_the_control_that_matters_most(name):
-    found, (budget, start, evaluated, seeds) = declared(name), ELSEWHERE[name]
+def test_the_other_starting_point_has_new_seeds_and_the_control_that_matters_most(name):
+    found, (budget, evaluated, seeds) = declared(name), ELSEWHERE[name]
     assert tasks(found) == evaluated
     assert parse_seeds(found["seeds"]) == list(seeds)
-    assert (found["total_env_steps"], found.get("settings", {}).get("settings")) == (budget, start)
+    assert (found["total_env_steps"], found["settings"]) == (budget, {"settings": "sb3"})
     assert [method.get("name", method["agent"]) for method in found["methods"]] == [
         *("default", "learning_rate 2x", "prior"),
     ]
+
+
+def test_the_further_seeds_are_of_the_same_tasks_and_methods():
+    found = declared("evaluation-further-seeds")
+    assert tasks(found) == TRAINING | HELD_OUT
+    assert parse_seeds(found["seeds"]) == list(range(15, 20))
+    for name in EVALUATIONS:
+        first = declared(name)
+        assert [method for method in first["methods"] if method in found["methods"]] == found["methods"]
+        assert all(first[key] == found[key] for key in ("total_env_steps", "evaluate_episodes", "baseline"))
 
 
 def test_a_round_draws_from_the_file_that_the_round_before_left():
@@ -80,4 +89,7 @@ def test_a_round_draws_from_the_file_that_the_round_before_left():
 def test_the_page_has_the_tasks_and_the_command_of_every_study():
     page = (ROOT / "docs" / "experience.md").read_text()
     assert all(task in page for task in TRAINING | HELD_OUT)
-    assert all(f"studies/{name}.toml" in page for name in (*LEARNED_FROM, *EVALUATIONS, *ELSEWHERE))
+    assert all(
+        f"studies/{name}.toml" in page
+        for name in (*LEARNED_FROM, *EVALUATIONS, *ELSEWHERE, "evaluation-further-seeds")
+    )
