@@ -200,9 +200,8 @@ def _study(arguments: argparse.Namespace) -> Study:
         "tasks": arguments.id,
         "methods": arguments.agent or ["epgt"],
         "seeds": arguments.seeds or "0-4",
-        "settings": dict(parse_assignment(assignment) for assignment in arguments.set or ()),
     }
     for name in ("total_env_steps", "evaluate_episodes"):
         if name in given:
             content[name] = getattr(arguments, name)
-    return study_of(content)
+    return study_of(content, [parse_assignment(assignment) for assignment in arguments.set or ()])

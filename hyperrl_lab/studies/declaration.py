@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,20 @@ def read_study(path: Path) -> Study:
         raise ValueError(f"{path}: {error}") from error
 
 
-def study_of(content: Mapping[str, Any]) -> Study:
+def study_of(content: Mapping[str, Any], assignments: Sequence[tuple[str, Any]] = ()) -> Study:
     """The study of a table as TOML files have it.
+
+    Args:
+        content: The table.
+        assignments: Further settings of every run, as pairs of key and value.
 
     Raises:
         ValueError: See `read_study`.
     """
     values = _values("", content, Study, required=("title", "tasks", "methods", "seeds"))
     study = Study(**values)
+    if assignments:
+        study = replace(study, settings=[*values.get("settings", {}).items(), *assignments])
     methods = [method.name or method.agent for method in study.methods]
     if study.baseline is not None and study.baseline not in methods:
         raise ValueError(unknown("baseline", study.baseline, methods))

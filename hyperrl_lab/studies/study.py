@@ -73,7 +73,7 @@ class Study:
         methods: What is compared.
         seeds: One run per task, method and seed.
         total_env_steps: Budget of a run. None: each task's default.
-        settings: Keywords of every run, as for `--set`, by key.
+        settings: Keywords of every run, as for `--set`, by key, or as pairs, which can repeat a key.
         evaluate_episodes: Episodes of the final policy after each run; 0: none.
         baseline: Name of the method that the others are compared with. None: the first.
         threads: See `RunConfig`.
@@ -85,7 +85,7 @@ class Study:
     methods: Sequence[Method]
     seeds: Sequence[int]
     total_env_steps: int | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] | Sequence[tuple[str, Any]] = field(default_factory=dict)
     evaluate_episodes: int = 0
     baseline: str | None = None
     threads: int = 1
@@ -114,11 +114,12 @@ class Study:
     def _run(self, task: StudyTask, method: Method, seed: int) -> StudyRun:
         id_ = resolve_id(task.id)
         task_name, method_name = task.name or short_name(id_), method.name or method.agent
-        settings = {**self.settings, **task.settings, **method.settings}
+        own = self.settings.items() if isinstance(self.settings, Mapping) else self.settings
         config = configure(
             id_,
             method.agent,
-            settings.items(),
+            # In order, for one keyword can have several keys: "n_steps", "learner.n_steps", "learner_kwargs".
+            [*own, *task.settings.items(), *method.settings.items()],
             seed=seed,
             total_env_steps=task.total_env_steps or self.total_env_steps,
             threads=self.threads,

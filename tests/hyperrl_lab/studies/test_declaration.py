@@ -1,5 +1,7 @@
 import pytest
 
+from hyperrl_lab.cli import main
+from hyperrl_lab.commands import sweep
 from hyperrl_lab.studies.declaration import read_study, study_of
 from hyperrl_lab.studies.study import Method, Study, StudyTask
 
@@ -116,3 +118,33 @@ def test_a_study_needs_what_it_consists_of(tmp_path):
         study_of({"tasks": ["HyperRL-PPO-CartPole-v0"]})
     with pytest.raises(ValueError, match="cannot be read: No such file"):
         read_study(tmp_path / "none.toml")
+
+
+def test_a_methods_settings_override_its_tasks_and_those_the_studys_whatever_their_keys():
+    study = Study(
+        "title",
+        [StudyTask("HyperRL-PPO-CartPole-v0", settings={"learner.n_steps": 64})],
+        [
+            Method("random", "both", {"n_steps": 256}),
+            Method("random", "merged", {"learner_kwargs": {"n_epochs": 3}}),
+        ],
+        [0],
+        settings={"n_steps": 128, "learner_kwargs": {"vf_coef": 0.9}},
+    )
+    assert [run.config.env_kwargs["learner_kwargs"] for run in study.runs()] == [
+        {"n_steps": 256, "vf_coef": 0.9},
+        {"n_steps": 64, "vf_coef": 0.9, "n_epochs": 3},
+    ]
+
+
+def test_assignments_of_a_sweep_count_as_those_of_a_run(monkeypatch, tmp_path):
+    declared_studies = []
+    monkeypatch.setattr(sweep, "carry_out", lambda study, *_: declared_studies.append(study) or 0)
+    arguments = ["sweep", "--id", "HyperRL-PPO-CartPole-v0", "--agent", "random", "--out", str(tmp_path)]
+    settings = ('learner_kwargs={"vf_coef": 0.9}', "n_steps=64", "learner.n_steps=128", "n_steps=256")
+    for setting in (*settings, 'learner_kwargs={"n_epochs": 3}'):
+        arguments += ["--set", setting]
+    assert main(arguments) == 0
+    assert declared_studies[0].runs()[0].config.env_kwargs == {
+        "learner_kwargs": {"vf_coef": 0.9, "n_steps": 256, "n_epochs": 3}
+    }
