@@ -26,7 +26,7 @@ from hyperrl_lab.studies.statistics import (
 )
 
 METRICS = ("mean_last_100", "mean_last_10", "best_100", "area", "evaluation_mean")
-_ENDED = ("finished", "diverged")
+ENDED = ("finished", "diverged")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def grouped(runs: pa.Table, metric: str = METRICS[0]) -> list[Group]:
     groups = []
     for key, own in sorted(alike.items(), key=lambda item: tasks.index(item[0][0])):
         task, id_, budget, method = key
-        ended = [row for row in own if row["status"] in _ENDED and row[metric] is not None]
+        ended = [row for row in own if row["status"] in ENDED and row[metric] is not None]
         scores = {row["seed"]: row[metric] for row in reversed(ended)}
         groups.append(
             Group(

@@ -10,6 +10,7 @@ from typing import Any
 
 from hyperrl_lab.figure import DARK, LIGHT, OWN, new_figure
 from hyperrl_lab.studies.comparison import (
+    ENDED,
     Group,
     OverTasks,
     compare,
@@ -45,7 +46,7 @@ class Standing:
         tasks: Interquartile mean of its scores on each task, by the task's name.
         against: Probability of improvement over each reference, by the reference's name; not over itself.
         env_steps: The most environment steps of a run, with those that its agent spent beside the budget.
-        seconds: Median duration of a run; None: the runs do not say.
+        seconds: Median duration of a run that has ended; None: the runs do not say.
     """
 
     method: str
@@ -171,8 +172,9 @@ def _score(one: OverTasks) -> float:
 
 
 def _seconds(rows: Sequence[Mapping[str, Any]], method: str) -> float | None:
-    own = [row["seconds"] for row in rows if row["method"] == method and row["seconds"] is not None]
-    return median(own) if own else None
+    ended = [row for row in rows if row["method"] == method and row["status"] in ENDED]
+    seconds = [row["seconds"] for row in ended if row["seconds"] is not None]
+    return median(seconds) if seconds else None
 
 
 def _diverged(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

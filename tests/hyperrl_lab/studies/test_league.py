@@ -1,5 +1,6 @@
 """A league: the ranking, against rliable and numbers by hand, and the page that a sweep writes."""
 
+import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
@@ -68,6 +69,19 @@ def test_runs_that_diverged_are_counted(folder, study):
     summary = folder / "Hopper-EPGT-0" / "summary.json"
     summary.write_text(summary.read_text().replace('"finished"', '"diverged"'))
     assert "1 of the 10 runs of EPGT diverged before the end of their budget" in league(folder, study).notes
+
+
+def test_only_runs_that_have_ended_have_a_duration(folder, study):
+    changes = {0: ("diverged", 4.0), 1: ("interrupted", 60.0), 2: ("failed", 90.0)}
+    for task in TASKS:
+        for seed, (status, seconds) in changes.items():
+            summary = folder / f"{task}-EPGT-{seed}" / "summary.json"
+            content = json.loads(summary.read_text()) | {"status": status, "seconds": seconds}
+            summary.write_text(json.dumps(content))
+        for seed in (3, 4):
+            shutil.rmtree(folder / f"{task}-EPGT-{seed}")
+    (epgt,) = (one for one in league(folder, study).standings if one.method == "EPGT")
+    assert epgt.seconds == 4.0
 
 
 def test_scores_are_those_of_rliable(folder, study):
