@@ -81,18 +81,18 @@ def _results(arguments: argparse.Namespace, console: Console) -> int:
     folder: Path = arguments.folder
     try:
         runs = runs_table(folder)
-        if arguments.sort is not None:
-            runs = _sorted(runs, arguments.sort)
+        # Only what is shown: of several runs with one seed the first counts, in the order of the folder.
+        shown = runs if arguments.sort is None else _sorted(runs, arguments.sort)
         groups = grouped(runs, arguments.metric)
         baseline = arguments.baseline or _baseline(folder, {group.method for group in groups})
         compared = compare(groups, baseline)
         together, tasks, notes = over_tasks(groups, baseline)
         if arguments.csv is not None:
-            _write_csv(runs, arguments.csv)
+            _write_csv(shown, arguments.csv)
     except (ValueError, OSError) as error:
         complain(str(error))
         return USER_ERROR
-    console.print(_runs(runs))
+    console.print(_runs(shown))
     if compared:
         console.print(_methods(compared, arguments.metric, baseline))
     if together:

@@ -59,6 +59,18 @@ def test_the_csv_file_holds_the_whole_table_and_is_not_overwritten(study_folder,
     assert path.read_text() == before
 
 
+def test_the_order_of_the_runs_changes_no_comparison(leave_run, tmp_path, capsys):
+    for number, (agent, value) in enumerate([("random", 1.0), ("fixed", 2.0), ("random", 9.0)]):
+        leave_run(tmp_path / f"{number}", [value], RunConfig(HOPPER, agent, 0, 10))
+    shown = []
+    for order in ([], ["--sort", "mean_last_100"]):
+        assert main(["results", str(tmp_path), *order]) == 0
+        shown.append(capsys.readouterr().out.partition("Methods"))
+    assert shown[0][1:] == shown[1][1:]
+    assert shown[0][0] != shown[1][0]
+    assert "another run has its task, method and seed" in shown[0][2]
+
+
 def test_few_seeds_open_runs_and_other_budgets_are_told_and_the_rest_goes_on(leave_run, tmp_path, capsys):
     for seed in range(3):
         leave_run(tmp_path / f"a{seed}", [1.0], RunConfig(HOPPER, "random", seed, 10))
