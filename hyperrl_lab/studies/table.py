@@ -77,7 +77,8 @@ def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
 
     Args:
         folder: A study's folder, a folder of runs, or a run's. It is only read.
-        record: The record of the study whose folder it is. None: the folder's own, if it has one.
+        record: The record of the study whose folder it is; its names stand whatever other runs there are.
+            None: the folder's own, if it has one.
 
     Returns:
         One row per run, in the order of the study, or else of the folders' names; columns as in `SCHEMA`.
@@ -110,7 +111,8 @@ def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
     if not rows:
         raise ValueError(f"There is no run in {folder}: no folder in it holds a {CONFIG_FILE}.")
     _name(unnamed)
-    _tell_apart(readable)
+    if record is None:
+        _tell_apart(readable)
     return pa.Table.from_pylist(rows, SCHEMA)
 
 

@@ -12,7 +12,7 @@ from hyperrl_lab.commands import reproduce
 from hyperrl_lab.run import TrainingRun
 from hyperrl_lab.search.methods import POPULATIONS
 from hyperrl_lab.studies.record import write_record
-from hyperrl_lab.studies.study import Method
+from hyperrl_lab.studies.study import Method, Study, StudyTask
 
 TINY_GAMES = {"n_envs": 1, "learner.n_steps": 32, "batch_size": 32, "n_epochs": 1}
 # (scale, tasks, settings): a few seconds each.
@@ -143,6 +143,16 @@ def test_runs_of_another_configuration_do_not_count(table2, capsys):
     assert "2 of the runs in the folder are not the study's, or have another configuration." in page
     assert main([*COMMAND[:2], "--no-run", "--out", str(table2)]) == 2
     assert "holds no run of this study at this scale" in capsys.readouterr().err
+
+
+def test_runs_of_another_study_rename_nothing(table2, leave_study, capsys):
+    assert main([*COMMAND, "--out", str(table2)]) == 0
+    page = (table2 / "table2.md").read_text()
+    another = Study("S", [StudyTask("HyperRL-A2C-Hopper-v0", "Hopper", 10)], [Method("epgt", "EPGT")], [0])
+    leave_study(table2 / "another", another, lambda run: [1.0])
+    assert main([*COMMAND, "--out", str(table2)]) == 0
+    note = "1 of the runs in the folder are not the study's, or have another configuration."
+    assert (table2 / "table2.md").read_text() == page.replace("have not begun.", f"have not begun. {note}")
 
 
 def test_nothing_is_overwritten_that_it_did_not_write(table2, capsys):
