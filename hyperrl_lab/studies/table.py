@@ -3,10 +3,10 @@
 | column | meaning |
 |---|---|
 | `folder` | the run's folder in the folder, with "/"; "." if it is the folder itself |
-| `task` | name of the task: the study's, or else the id's without what all ids share; see `_tell_apart` |
+| `task` | name of the task: the study's, or else the id's without what all share; see `_tell_tasks_apart` |
 | `id` | the environment's id |
 | `agent` | the hyper-agent's name or import path |
-| `method` | name of the method: the study's, or else the agent's with the settings in which runs differ |
+| `method` | name of the method: the study's, or else the agent's; see `_tell_methods_apart` |
 | `seed` | the run's |
 | `settings` | keywords of the environment (`env_kwargs`) and of the agent (`agent_kwargs`), as JSON |
 | `budget` | environment steps that the run was given |
@@ -32,6 +32,7 @@ Returns are undiscounted, of raw rewards. What is unknown is null.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -69,6 +70,8 @@ SCHEMA = pa.schema(
     ]
 )
 _LAST = 10
+# Characters of a value in a method's name.
+_LONGEST = 60
 Row = dict[str, Any]
 
 
@@ -91,7 +94,6 @@ def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
         raise NotADirectoryError(f"{folder} is not a folder.")
     rows: list[Row] = []
     readable: list[tuple[Row, RunConfig]] = []
-    unnamed: list[tuple[Row, RunConfig]] = []
     for path, recorded, problem in _found(folder, record):
         row: Row = {"folder": path.relative_to(folder).as_posix()}
         rows.append(row)
@@ -105,14 +107,14 @@ def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
         row.update(_what_came_out(path))
         row["problem"] = " ".join(filter(None, [problem, row["problem"]]))
         if recorded is None:
-            unnamed.append((row, config))
+            row.update(task=short_name(config.id) + _inner(config), method=config.agent)
         else:
             row.update(task=recorded.task, method=recorded.method)
     if not rows:
         raise ValueError(f"There is no run in {folder}: no folder in it holds a {CONFIG_FILE}.")
-    _name(unnamed)
     if record is None:
-        _tell_apart(readable)
+        _tell_tasks_apart(readable)
+        _tell_methods_apart(readable)
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
@@ -256,22 +258,7 @@ def _evaluation(file: Path) -> Row:
     }
 
 
-def _name(runs: Sequence[tuple[Row, RunConfig]]) -> None:
-    """Names the tasks and methods of runs without a study, so that different ones have different names."""
-    alike: dict[tuple[str, str], list[tuple[Row, dict[str, str]]]] = {}
-    for row, config in runs:
-        settings = {name: json.dumps(value, sort_keys=True) for name, value in _settings(config)}
-        row["task"] = short_name(config.id) + _inner(config)
-        alike.setdefault((row["task"], config.agent), []).append((row, settings))
-    for (_, agent), same in alike.items():
-        names = sorted({name for _, settings in same for name in settings})
-        differing = [name for name in names if len({settings.get(name) for _, settings in same}) > 1]
-        for row, settings in same:
-            given = [f"{name}={settings[name]}" for name in differing if name in settings]
-            row["method"] = f"{agent} ({', '.join(given)})" if given else agent
-
-
-def _tell_apart(runs: Sequence[tuple[Row, RunConfig]]) -> None:
+def _tell_tasks_apart(runs: Sequence[tuple[Row, RunConfig]]) -> None:
     """Adds the environment to the name of a task that runs of several environments have.
 
     Two studies can have one name for two tasks.
@@ -285,6 +272,30 @@ def _tell_apart(runs: Sequence[tuple[Row, RunConfig]]) -> None:
                 row["task"] += f" ({environment})"
 
 
+def _tell_methods_apart(runs: Sequence[tuple[Row, RunConfig]]) -> None:
+    """Adds to the name of a method the settings in which its runs on one task differ.
+
+    Two studies can have one name for two methods, and a study can change between two sweeps. What differs
+    between tasks alone tells no methods apart, for tasks have settings of their own.
+    """
+    told = [(row, {name: _short(value) for name, value in _settings(config)}) for row, config in runs]
+    alike: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row, settings in told:
+        alike.setdefault((row["method"], row["task"]), []).append(settings)
+    differing: dict[str, set[str]] = {}
+    for (method, _), same in alike.items():
+        differing.setdefault(method, set()).update(_differing(same))
+    for row, settings in told:
+        names = sorted(differing[row["method"]] & settings.keys())
+        if names:
+            row["method"] += f" ({', '.join(f'{name}={settings[name]}' for name in names)})"
+
+
+def _differing(same: Sequence[dict[str, str]]) -> set[str]:
+    names = {name for settings in same for name in settings}
+    return {name for name in names if len({settings.get(name) for settings in same}) > 1}
+
+
 def _inner(config: RunConfig) -> str:
     """The end of a task's name: the generic ids leave the inner environment to a keyword."""
     inner = config.env_kwargs.get("env_id") or config.env_kwargs.get("env_fn")
@@ -292,6 +303,20 @@ def _inner(config: RunConfig) -> str:
 
 
 def _settings(config: RunConfig) -> Iterator[tuple[str, Any]]:
-    yield from config.env_kwargs.items()
-    for name, value in config.agent_kwargs.items():
-        yield f"agent.{name}", value
+    """What tells methods apart, by the keys of `--set`."""
+    yield "agent", config.agent
+    for name, value in config.env_kwargs.items():
+        if name != "learner_kwargs":
+            yield name, value
+    for owner, kwargs in (
+        ("learner", config.env_kwargs.get("learner_kwargs", {})),
+        ("agent", config.agent_kwargs),
+    ):
+        for name, value in kwargs.items():
+            yield f"{owner}.{name}", value
+
+
+def _short(value: Any) -> str:
+    """A value in a method's name: of a long one, as the weights of a controller, the beginning of a hash."""
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= _LONGEST else f"#{hashlib.sha256(text.encode()).hexdigest()[:8]}"

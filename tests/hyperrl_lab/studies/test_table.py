@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import socket
 
 import numpy as np
@@ -11,7 +12,7 @@ from hyperrl_lab.lock import HOLDER_FILE
 from hyperrl_lab.studies.study import Method, Study, StudyTask
 from hyperrl_lab.studies.table import SCHEMA, runs_table
 
-HOPPER = "HyperRL-PPO-Hopper-v0"
+HOPPER, WALKER = "HyperRL-PPO-Hopper-v0", "HyperRL-PPO-Walker2d-v0"
 
 
 def rows(folder):
@@ -153,6 +154,40 @@ def test_methods_that_would_share_a_name_are_told_apart_by_their_settings(leave_
         ("PPO-Hopper", "random"),
         ("PPO-CartPole-v1", "fixed"),
     ]
+
+
+def test_methods_of_one_name_are_told_apart_by_their_settings_on_each_task(leave_study, tmp_path):
+    own = [StudyTask(HOPPER, "Hopper"), StudyTask(WALKER, "Walker", settings={"gamma": 0.9})]
+    others = {
+        "a": Study("a", own, [Method("fixed", "M"), Method("random")], [0], 10, {"n_steps": 128}),
+        "b": Study("b", own, [Method("fixed", "M"), Method("random")], [1], 10, {"n_steps": 2048}),
+        "c": Study("c", own[:1], [Method("random", "M")], [2], 10, {"n_steps": 128}),
+    }
+    for name, study in others.items():
+        leave_study(tmp_path / name, study, lambda run: [1.0])
+    # gamma differs between the tasks, and the seed between the runs.
+    names = [f'M (agent="fixed", learner.n_steps={n_steps})' for n_steps in (128, 2048)]
+    assert [(row["task"], row["method"]) for row in rows(tmp_path)] == [
+        ("Hopper", names[0]),
+        ("Hopper", "random (learner.n_steps=128)"),
+        ("Walker", names[0]),
+        ("Walker", "random (learner.n_steps=128)"),
+        ("Hopper", names[1]),
+        ("Hopper", "random (learner.n_steps=2048)"),
+        ("Walker", names[1]),
+        ("Walker", "random (learner.n_steps=2048)"),
+        ("Hopper", 'M (agent="random", learner.n_steps=128)'),
+    ]
+    assert {row["method"] for row in rows(tmp_path / "a")} == {"M", "random"}
+
+
+def test_long_settings_have_short_names(leave_run, tmp_path):
+    for seed, weights in enumerate([[0.5] * 100, [0.5] * 100, [0.25] * 100]):
+        config = RunConfig(HOPPER, "controller", seed, 10, agent_kwargs={"weights": weights})
+        leave_run(tmp_path / f"{seed}", [1.0], config)
+    first, second, third = (row["method"] for row in rows(tmp_path))
+    assert first == second != third
+    assert all(re.fullmatch(r"controller \(agent\.weights=#[0-9a-f]{8}\)", name) for name in (first, third))
 
 
 def test_tasks_of_one_name_are_told_apart_by_their_environments(leave_study, tmp_path):
