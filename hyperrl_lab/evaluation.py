@@ -18,6 +18,7 @@ from hyperrl_env.saving.files import write_text
 from hyperrl_lab.config import CONFIG_FILE, read_config
 from hyperrl_lab.folder import RunFolder
 from hyperrl_lab.lock import FolderLock
+from hyperrl_lab.results import read_summary
 from hyperrl_lab.run import POLICY_FILE, make_env
 
 EVALUATION_FILE = "evaluation.json"
@@ -43,6 +44,27 @@ def read_policy(folder: Path) -> dict[str, Any]:
         )
     state: dict[str, Any] = read_checkpoint(folder / POLICY_FILE)
     return state
+
+
+def read_evaluation(folder: Path) -> dict[str, Any] | None:
+    """The result of `evaluate`; None if there is none, or only one from before the run was trained further.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged.
+    """
+    try:
+        content = json.loads((folder / EVALUATION_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    summary = read_summary(folder)
+    # A search counts the steps of all its runs, and removes the evaluation when another run is its best. A
+    # policy has more steps than the summary if the run failed in an environment phase.
+    if "best" not in summary and content.get("env_steps", math.inf) < summary.get("env_steps", 0):
+        return None
+    return content
 
 
 def evaluate(folder: Path, episodes: int = EPISODES, seed: int | None = None) -> dict[str, Any]:

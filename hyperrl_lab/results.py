@@ -240,12 +240,18 @@ def write_entries(memory: Any, path: Path) -> None:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 
 
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The content of a run's `summary.json`; empty if it is missing or damaged."""
+    try:
+        content = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def outcome(folder: Path) -> str | None:
     """How a run ended: "finished" or "diverged"; None if it can be resumed."""
-    try:
-        status = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["status"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+    status = read_summary(folder).get("status")
     return status if status in _ENDED else None
 
 

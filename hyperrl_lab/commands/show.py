@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from rich.table import Table
 from hyperrl_env.saving.files import is_plain_file
 from hyperrl_lab.commands.base import USER_ERROR, complain, counted
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
-from hyperrl_lab.evaluation import EVALUATION_FILE
+from hyperrl_lab.evaluation import read_evaluation
 from hyperrl_lab.folder import RunFolder
-from hyperrl_lab.results import SUMMARY_FILE, Columns, acting, chosen_hyperparameters, read_actions
+from hyperrl_lab.results import Columns, acting, chosen_hyperparameters, read_actions, read_summary
 
 _PARTS = ("first third", "second third", "last third")
 
@@ -70,7 +71,7 @@ def _what_ran(config: RunConfig, versions: dict[str, str]) -> Iterator[tuple[str
 
 
 def _what_came_out(folder: Path) -> Iterator[tuple[str, str]]:
-    summary = _json(folder / SUMMARY_FILE)
+    summary = read_summary(folder)
     if not summary:
         yield "status", "no results yet"
         return
@@ -78,8 +79,9 @@ def _what_came_out(folder: Path) -> Iterator[tuple[str, str]]:
     if (score := summary.get("mean_return")) is not None:
         episodes = counted(summary["score_episodes"], "training episode")
         yield "score", f"{score:,.1f}, mean return of the last {episodes}"
-    if evaluation := _json(folder / EVALUATION_FILE):
-        yield "evaluation", _evaluated(evaluation)
+    with suppress(OSError, ValueError):
+        if evaluation := read_evaluation(folder):
+            yield "evaluation", _evaluated(evaluation)
     extra = f" and {steps:,} of the agent" if (steps := summary.get("extra_env_steps", 0)) else ""
     yield (
         "cost",
@@ -136,12 +138,3 @@ def _files(folder: Path) -> list[str]:
 def _keywords(keywords: Any) -> str:
     text = ", ".join(f"{name}={json.dumps(value)}" for name, value in keywords.items())
     return f" ({text})" if text else ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if the file is missing or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -18,7 +18,7 @@ from hyperrl_env import DIAGNOSTICS, TASKS
 from hyperrl_env.diagnostics import CHANGES
 from hyperrl_env.settings import get_settings
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
-from hyperrl_lab.evaluation import EVALUATION_FILE
+from hyperrl_lab.evaluation import EVALUATION_FILE, read_evaluation
 from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.results import EPISODES_FILE, PHASES_FILE, Columns, outcome, read_columns
 from hyperrl_lab.search.methods import POPULATIONS, TRIALS
@@ -179,7 +179,7 @@ def _past_run(
         decision=kwargs.get("decision", "update"),
         score=float(np.mean(episodes["return"][-SCORE_EPISODES:])),
         area=area,
-        evaluation=_evaluation(folder / EVALUATION_FILE),
+        evaluation=_evaluation(folder),
         env_steps=phases["env_steps"].astype(np.int64),
         diagnostics=rounded(np.stack([phases[f"diagnostic.{name}"] for name in DIAGNOSTICS], axis=1)),
         changes={
@@ -226,15 +226,13 @@ def _columns(path: Path, *needed: str) -> Columns:
         raise ValueError(f"{path} is damaged: {error}.") from error
 
 
-def _evaluation(path: Path) -> float | None:
+def _evaluation(folder: Path) -> float | None:
     try:
-        mean = json.loads(path.read_text(encoding="utf-8"))["mean_return"]
+        found = read_evaluation(folder)
         # Of returns that are not finite there is none.
-        return None if mean is None else float(mean)
-    except FileNotFoundError:
-        return None
+        return None if found is None or found["mean_return"] is None else float(found["mean_return"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
+        raise ValueError(f"{folder / EVALUATION_FILE} is damaged: {error}.") from error
 
 
 def _hash(config: RunConfig, *tables: Mapping[str, Any]) -> str:

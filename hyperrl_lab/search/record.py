@@ -17,10 +17,11 @@ from typing import Any
 from hyperrl_env.saving.files import is_plain_file, whole_file, write_text
 from hyperrl_env.saving.identity import as_plain_values, differences
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config, write_config
+from hyperrl_lab.evaluation import EVALUATION_FILE
 from hyperrl_lab.folder import RunFolder, check_unused
 from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.plots import CURVE_FILE, SCHEDULE_FILE
-from hyperrl_lab.results import SUMMARY_FILE
+from hyperrl_lab.results import SUMMARY_FILE, read_summary
 from hyperrl_lab.run import MODEL_FILE, NORMALIZER_FILE, POLICY_FILE
 from hyperrl_lab.tables import TABLES
 
@@ -108,6 +109,9 @@ def write_results(
     }
     summary |= {"run": config.name, "status": status}
     if top is not None:
+        if EVALUATION_FILE in files.own() and read_summary(files.path).get("best") != top["folder"]:
+            # It is of the policy that is now replaced.
+            (files.path / EVALUATION_FILE).unlink()
         for name in _BEST:
             if is_plain_file(source := files.path / top["folder"] / name):
                 with whole_file(files.claim(name)) as temporary:

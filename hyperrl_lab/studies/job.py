@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import traceback
@@ -17,7 +16,7 @@ from hyperrl_env.saving.identity import as_plain_values, differences
 from hyperrl_lab.commands.base import complain, warn_of_versions
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
 from hyperrl_lab.display import Display
-from hyperrl_lab.evaluation import EVALUATION_FILE, evaluate
+from hyperrl_lab.evaluation import evaluate, read_evaluation
 from hyperrl_lab.lock import InUseError
 from hyperrl_lab.progress import Progress
 from hyperrl_lab.results import outcome
@@ -197,10 +196,10 @@ def _prepare(job: Job) -> TrainingRun:
 
 
 def _evaluation_is_due(folder: Path, episodes: int) -> bool:
-    """Whether the run has not been evaluated with as many episodes."""
+    """Whether the run's last policy has not been evaluated with as many episodes."""
     try:
-        content = json.loads((folder / EVALUATION_FILE).read_text(encoding="utf-8"))
-        return bool(content["episodes"] < episodes)
+        found = read_evaluation(folder)
+        return bool((found["episodes"] if found else 0) < episodes)
     except (OSError, ValueError, LookupError, TypeError):
         return episodes > 0
 

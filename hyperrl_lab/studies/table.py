@@ -19,7 +19,7 @@
 | `mean_last_100` | the same of the last 100: the run's score |
 | `best_100` | the highest mean return of 100 of them in a row, or of all if there are fewer |
 | `area` | see `curves.area_under_curve` |
-| `evaluation_mean` | mean return of the deterministic episodes of `hyperrl evaluate` |
+| `evaluation_mean` | mean return of the last policy's deterministic episodes, by `hyperrl evaluate` |
 | `evaluation_std` | their standard deviation |
 | `evaluation_episodes` | their number |
 | `diverged_steps` | updates that were refused |
@@ -45,7 +45,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
-from hyperrl_lab.evaluation import EVALUATION_FILE
+from hyperrl_lab.evaluation import EVALUATION_FILE, read_evaluation
 from hyperrl_lab.lock import holder_lives
 from hyperrl_lab.results import EPISODES_FILE, SUMMARY_FILE
 from hyperrl_lab.search.record import SEARCH_FILE
@@ -249,7 +249,8 @@ def _training(file: Path, env_steps: int | None) -> Row:
 
 
 def _evaluation(file: Path) -> Row:
-    content = json.loads(file.read_text(encoding="utf-8"))
+    if (content := read_evaluation(file.parent)) is None:
+        return {}
     mean, std = content["mean_return"], content["std_return"]
     return {
         "evaluation_mean": math.nan if mean is None else float(mean),

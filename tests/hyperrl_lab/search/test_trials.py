@@ -13,9 +13,11 @@ import pytest
 
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import read_config
+from hyperrl_lab.evaluation import evaluate
 from hyperrl_lab.experience.build import build_experience
 from hyperrl_lab.results import read_actions
 from hyperrl_lab.run import TrainingRun
+from hyperrl_lab.search import record
 from hyperrl_lab.search import trials as module
 from hyperrl_lab.search.methods import search_config
 from hyperrl_lab.search.trials import run_trials
@@ -121,6 +123,17 @@ def test_the_trial_that_was_cut_off_is_resumed_from_its_checkpoint(run_config, g
     for name in ("mean_return", "env_steps", "episodes", "best", "runs"):
         assert continued[name] == summary[name]
     assert summary["env_steps"] == 2 * 256
+
+
+@pytest.mark.parametrize("best", [0, 1])
+def test_an_evaluation_of_a_search_lasts_as_long_as_its_best_run(run_config, tmp_path, monkeypatch, best):
+    monkeypatch.setattr(record, "best", lambda runs: runs[min(best, len(runs) - 1)])
+    config, choices = search_config(run_config({"learning_rate": [1e-4, 1e-2]}), "grid")
+    asked = itertools.count()
+    assert search(tmp_path, config, choices, stop=lambda: next(asked) > 5)["runs"] == 1
+    mean = evaluate(tmp_path, 1)["mean_return"]
+    assert search(tmp_path, config, choices)["best"] == f"trials/000{best}"
+    assert runs_table(tmp_path)["evaluation_mean"].to_pylist() == [None if best else mean]
 
 
 def test_a_search_is_as_long_as_its_best_run_and_its_cost_stands_beside(run_config, tmp_path, capsys):

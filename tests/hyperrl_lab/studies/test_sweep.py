@@ -14,12 +14,16 @@ import pytest
 
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import RunConfig
+from hyperrl_lab.evaluation import evaluate
+from hyperrl_lab.experience.build import build_experience
 from hyperrl_lab.lock import FolderLock
+from hyperrl_lab.run import TrainingRun
 from hyperrl_lab.studies.board import Board
 from hyperrl_lab.studies.job import Ending, Job, Snapshot, carry_out
 from hyperrl_lab.studies.record import read_record
 from hyperrl_lab.studies.study import Method, StudyTask
 from hyperrl_lab.studies.sweep import sweep
+from hyperrl_lab.studies.table import runs_table
 
 SECONDS = 300
 
@@ -241,6 +245,27 @@ def test_a_missing_evaluation_is_made_up_for(one_study, tmp_path, table_of, undi
     assert len(again.submitted) == 1
     sweep(one_study(evaluate_episodes=3), tmp_path, executor=again)
     assert len(again.submitted) == 2
+
+
+def test_an_evaluation_of_a_half_trained_policy_is_due_again(
+    one_study, tmp_path, table_of, undisturbed, capsys
+):
+    study, executor = one_study(evaluate_episodes=2), Here()
+    (run,) = study.runs()
+    folder = tmp_path / run.folder
+    half = TrainingRun(run.config, folder)
+    half.train(stop=lambda: half.progress.env_steps > 64, pictures=False)
+    early = evaluate(folder, 2)
+    assert runs_table(folder)["evaluation_mean"].to_pylist() == [early["mean_return"]]
+    assert main(["resume", str(folder)]) == 0
+    assert runs_table(folder)["evaluation_mean"].to_pylist() == [None]
+    assert build_experience([folder]).runs[0].evaluation is None
+    capsys.readouterr()
+    assert main(["show", str(folder)]) == 0
+    assert "deterministic" not in capsys.readouterr().out
+    sweep(study, tmp_path, executor=executor)
+    assert executor.submitted == [run.folder]
+    assert table_of(tmp_path, [run.folder]) == undisturbed(study)
 
 
 def test_files_of_others_are_never_touched(one_study, tmp_path):
