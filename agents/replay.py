@@ -6,6 +6,7 @@ value per hyperparameter, or with one per update.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,16 +96,24 @@ class Schedule:
         return json.dumps({**head, "hyperparameters": courses}) + "\n"
 
 
-def read_schedule(path: Path) -> Schedule:
+def read_schedule(path: Path, sha256: str | None = None) -> Schedule:
     """Reads a schedule's file.
 
+    Args:
+        path: The file.
+        sha256: What it must hash to; None: anything.
+
     Raises:
-        ValueError: The file is missing, or is not a complete schedule.
+        ValueError: The file is missing, has changed, or is not a complete schedule.
     """
+    data = _data(path)
+    if sha256 not in (None, found := _hash(data)):
+        raise ValueError(
+            f"The schedule {path} is not the one that this run began with: its SHA-256 is {found}, not "
+            f"{sha256}. Put the file back, or begin another run."
+        )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"The schedule {path} cannot be read: {error.strerror}.") from error
+        content = json.loads(data)
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -141,14 +150,23 @@ class ReplayAgent(HyperAgent):
         env: See `HyperAgent`.
         seed: See `HyperAgent`; nothing is drawn.
         schedule: The file, as `hyperrl schedule` writes it.
+        schedule_sha256: The SHA-256 that the file must have; the command line and studies fill it in.
 
     Raises:
-        ValueError: The file is no schedule, or the environment does not offer its hyperparameters.
+        ValueError: The file is no schedule, or another one, or the environment does not offer its
+            hyperparameters.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], seed: int = 0, *, schedule: str) -> None:
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        seed: int = 0,
+        *,
+        schedule: str,
+        schedule_sha256: str | None = None,
+    ) -> None:
         super().__init__(env, seed)
-        self._schedule = read_schedule(Path(schedule))
+        self._schedule = read_schedule(Path(schedule), schedule_sha256)
         names, ours = list(self._schedule.courses), list(self.search_space.names)
         if missing := [name for name in names if name not in ours]:
             raise ValueError(
@@ -159,12 +177,18 @@ class ReplayAgent(HyperAgent):
     @classmethod
     def env_kwargs(cls, *, schedule: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """See `HyperAgent.env_kwargs`: the schedule's values as the search space."""
-        if schedule is None:
-            raise ValueError("Agent 'replay' needs schedule=, a file that `hyperrl schedule` has written.")
         return {
-            "search_space": read_schedule(Path(schedule)).search_space(),
+            "search_space": read_schedule(_given(schedule)).search_space(),
             "action_mode": "multi_discrete",
         }
+
+    @classmethod
+    def recorded_kwargs(
+        cls, *, schedule: str | None = None, schedule_sha256: str | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """See `HyperAgent.recorded_kwargs`: with the hash of the schedule's file."""
+        sha256 = _hash(_data(_given(schedule))) if schedule_sha256 is None else schedule_sha256
+        return {"schedule": schedule, "schedule_sha256": sha256, **kwargs}
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """See `HyperAgent.act`."""
@@ -178,6 +202,23 @@ class ReplayAgent(HyperAgent):
             value = value * own[name] if course.relative else value
             values[name] = round(value) if DEFINITIONS[name].integer else value
         return self.search_space.action(values, own)
+
+
+def _given(schedule: str | None) -> Path:
+    if schedule is None:
+        raise ValueError("Agent 'replay' needs schedule=, a file that `hyperrl schedule` has written.")
+    return Path(schedule)
+
+
+def _data(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"The schedule {path} cannot be read: {error.strerror}.") from error
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _updates(window: float | Sequence[float]) -> Sequence[float]:

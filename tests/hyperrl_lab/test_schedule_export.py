@@ -93,6 +93,31 @@ def test_replayed_with_the_same_seed_it_is_the_same_run(config, options, tmp_pat
         assert torch.equal(weights(again)[name], tensor)
 
 
+def test_a_replay_is_repeated_and_resumed_with_its_own_schedule_only(tmp_path, capsys):
+    path, values = tmp_path / "s.json", [0.1, 0.3]
+    path.write_text(Schedule("PPO", [], {"clip_range": Course(values, False, values)}).to_json())
+    pairs = [("env_id", "CartPole-v1"), *LEARNER.items(), ("schedule", str(path))]
+    config = configure("HyperRL-PPO-v0", "replay", pairs, total_env_steps=64 * 4)
+    run = TrainingRun(config, tmp_path / "run")
+    run.train(stop=lambda: run.progress.hyper_steps == 2, pictures=False)
+    content = path.read_text()
+    # The same values, so the same search space, in another order.
+    path.write_text(Schedule("PPO", [], {"clip_range": Course(values[::-1], False, values)}).to_json())
+    again = ["train", "--config", str(tmp_path / "run" / "config.json"), "--out", str(tmp_path / "again")]
+    for command in (again, ["resume", str(tmp_path / "run")]):
+        assert main(command) == 2
+        assert "is not the one that this run began with" in capsys.readouterr().err
+    assert configure("HyperRL-PPO-v0", "replay", pairs, total_env_steps=64 * 4) != config
+    # A run that has not kept the hash takes the file as it is.
+    earlier = replace(config, agent_kwargs={"schedule": str(path)})
+    assert TrainingRun(earlier, tmp_path / "earlier").train(pictures=False)["status"] == "finished"
+    path.write_text(content)
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    assert main(again) == 0
+    actions = [read_actions(tmp_path / name)["clip_range"].tolist() for name in ("run", "again")]
+    assert actions[0] == actions[1] == [0.1] * 8 + [0.3] * 8
+
+
 def test_the_printed_python_trains_plain_sb3_to_the_same_bits(tmp_path):
     folder = train(RUN, tmp_path / "run")
     names = {}
