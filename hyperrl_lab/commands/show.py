@@ -53,7 +53,8 @@ def _show(arguments: argparse.Namespace, console: Console) -> int:
         actions = read_actions(folder)
     except (OSError, pa.ArrowException):
         actions = {}
-    if chosen := chosen_hyperparameters(actions):
+    # A run that was stopped before its first choice has the columns, but no rows.
+    if (chosen := chosen_hyperparameters(actions)) and len(actions["phase"]):
         console.print(_choices(actions, chosen))
     console.print(f"files in {folder}: {', '.join(_files(folder))}", markup=False, highlight=False)
     return 0

@@ -130,5 +130,11 @@ def test_show_is_the_run_on_one_screen(folder, small, tmp_path, capsys, monkeypa
     TrainingRun(small["ppo"], tmp_path / "new").close()
     assert main(["show", str(tmp_path / "new")]) == 0
     assert "no results yet" in capsys.readouterr().out
+    # A run that was stopped before its first choice.
+    TrainingRun(small["ppo"], tmp_path / "stopped").train(stop=lambda: True, pictures=False)
+    assert main(["show", str(tmp_path / "stopped")]) == 0
+    flat = " ".join(capsys.readouterr().out.split())
+    assert all(part in flat for part in ("interrupted", "0 hyper-actions", "actions.parquet"))
+    assert "choices" not in flat
     assert main(["show", str(tmp_path)]) == 2
     assert "config.json cannot be read" in capsys.readouterr().err
