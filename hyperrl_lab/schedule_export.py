@@ -18,6 +18,8 @@ from hyperrl_lab.results import Columns, acting, read_actions
 from hyperrl_lab.run import make_env
 
 WINDOWS, SMOOTHING = 100, 5
+# What Stable-Baselines3 cannot change during `learn()`: its buffer has room for rollouts of one length.
+_FIXED = "n_steps"
 _Bins = tuple[bool, Sequence[float]]
 
 
@@ -135,7 +137,7 @@ _HEAD = '''\
 from stable_baselines3.common.callbacks import BaseCallback
 
 # A value per window of the run, all windows of equal length.
-VALUES = {values}
+{remark}VALUES = {values}
 
 
 class Schedule(BaseCallback):
@@ -171,12 +173,27 @@ class Schedule(BaseCallback):
 def python_code(schedule: Schedule) -> str:
     """A Stable-Baselines3 callback that sets the schedule, as the text of a module.
 
-    It needs nothing of this project. It sets one value per update phase.
+    It needs nothing of this project. It sets one value per update phase, but not what `left_out` names.
     """
     columns = []
     for name, course in schedule.courses.items():
+        if name == _FIXED:
+            continue
         own = DEFINITIONS[name]
         values = [own.kind(round(v) if own.integer else v) for v in course.values]
         columns.append(f"    {name!r}: {values!r},")
     listed = "{\n" + "\n".join(columns) + "\n}"
-    return _HEAD.format(runs="; ".join(schedule.runs), algorithm=schedule.algorithm, values=listed)
+    missing = left_out(schedule)
+    return _HEAD.format(
+        runs="; ".join(schedule.runs),
+        algorithm=schedule.algorithm,
+        remark=f"# {missing}\n" if missing else "",
+        values=listed,
+    )
+
+
+def left_out(schedule: Schedule) -> str:
+    """What `python_code` leaves out of a schedule and why, in a sentence; "" if it holds everything."""
+    if _FIXED not in schedule.courses:
+        return ""
+    return f"{_FIXED} is left out: Stable-Baselines3 fixes the length of rollouts when a model is made."

@@ -11,7 +11,7 @@ from rich.console import Console
 from agents.replay import read_schedule
 from hyperrl_env.saving.files import write_text
 from hyperrl_lab.commands.base import USER_ERROR, USERS_ERRORS, complain, whole_number
-from hyperrl_lab.schedule_export import SMOOTHING, WINDOWS, export_schedule, python_code
+from hyperrl_lab.schedule_export import SMOOTHING, WINDOWS, export_schedule, left_out, python_code
 
 
 def add(subcommands: Any) -> None:
@@ -70,6 +70,8 @@ def _schedule(arguments: argparse.Namespace, console: Console) -> int:
         return USER_ERROR
     # The code alone goes to stdout, so that it can be redirected to a file.
     print(python_code(schedule), end="")  # noqa: T201
+    if missing := left_out(schedule):
+        complain(f"in the Python, {missing}", "warning")
     complain(
         f"{path} holds it; to replay it: `hyperrl train ID --agent replay --set schedule={path}`", "schedule"
     )

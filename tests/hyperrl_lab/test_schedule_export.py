@@ -175,6 +175,25 @@ def test_the_printed_python_suits_a2c(tmp_path):
         assert torch.allclose(ours[name], tensor, atol=1e-5)
 
 
+def test_the_printed_python_leaves_out_the_length_of_rollouts(tmp_path, capsys):
+    space = {"n_steps": {"multipliers": [0.5, 1]}, "clip_range": {"values": [0.1, 0.3]}}
+    run = train(replace(RUN, env_kwargs={**RUN.env_kwargs, "search_space": space}), tmp_path / "run")
+    path, names = tmp_path / "s.json", {}
+    assert main(["schedule", str(run), "--out", str(path)]) == 0
+    told = capsys.readouterr()
+    assert "warning: in the Python, n_steps is left out" in told.err
+    assert "# n_steps is left out" in told.out
+    assert set(read_schedule(path).courses) == set(space)
+    exec(told.out, names)
+    assert set(names["VALUES"]) == {"clip_range"}
+    model = PPO("MlpPolicy", make_vec_env("CartPole-v1"), seed=3, device="cpu", **LEARNER)
+    model.learn(64 * 4, callback=names["Schedule"](64 * 4))
+    assert model.num_timesteps == 64 * 4
+    # In the last of four phases.
+    clip_ranges = names["VALUES"]["clip_range"]
+    assert model.clip_range(0.25) == clip_ranges[3 * len(clip_ranges) // 4]
+
+
 def test_windows_are_medians_over_runs_and_updates(tmp_path, monkeypatch):
     """Worked out by hand: two runs of four phases, in two windows."""
     from hyperrl_lab import schedule_export
