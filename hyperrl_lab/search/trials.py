@@ -7,6 +7,7 @@ in `trials/`. All runs have the search's seed, so only their hyperparameters dif
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -133,7 +134,11 @@ def _study(config: RunConfig, files: RunFolder, prune: bool) -> Iterator[optuna.
     """The search's study in its storage."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{files.claim(STUDY_FILE).resolve()}")
+    # The path is not in the URL, where characters that a folder's name can have mean something else.
+    database = files.claim(STUDY_FILE).resolve()
+    storage = optuna.storages.RDBStorage(
+        "sqlite:///" + STUDY_FILE, engine_kwargs={"creator": lambda: sqlite3.connect(database)}
+    )
     try:
         yield optuna.create_study(
             storage=storage,

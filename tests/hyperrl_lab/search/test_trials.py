@@ -240,6 +240,16 @@ def test_the_study_can_be_read_by_optuna_alone(run_config, grid, tmp_path, synth
     storage.engine.dispose()
 
 
+@pytest.mark.parametrize("name", ["runs q/what?1", "lr{low}", "50%41", "a#b&c=d"])
+def test_the_study_is_in_the_searchs_folder_whatever_its_name(run_config, grid, tmp_path, synthetic, name):
+    config, choices = search_config(run_config(grid), "random_search", trials=1)
+    folder = tmp_path / name
+    search(folder, config, choices)
+    assert (folder / "study.db").read_bytes().startswith(b"SQLite format 3")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(folder in path.parents for path in files)
+
+
 def test_a_folder_of_something_else_is_left_alone(run_config, grid, tmp_path, synthetic):
     config, choices = search_config(run_config(grid), "grid")
     (tmp_path / "mine").mkdir()
