@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -70,11 +70,12 @@ def run_trials(
     check_bool("prune", prune)
     with search_folder(config, folder) as (files, _), _study(config, files, prune) as study:
         while (unfinished := _unfinished(study)) or len(study.trials) < trials:
-            if not unfinished:
-                study.sampler = sampler(config, choices, len(study.trials))
-                unfinished = _frozen(study, study.ask())
+            number = unfinished.number if unfinished else len(study.trials)
+            study.sampler = sampler(config, choices, number)
+            unfinished = unfinished or _frozen(study, study.ask())
             # The way back from a trial in the storage to one that can be asked for values.
             trial = Trial(study, unfinished._trial_id)
+            _catch_up(study, trial, choices)
             values = {name: _suggest(trial, name, range_) for name, range_ in choices.items()}
             run = trial_config(config, values)
             path = folder / TRIALS / f"{trial.number:04d}"
@@ -160,6 +161,15 @@ def _unfinished(study: optuna.Study) -> FrozenTrial | None:
 
 def _frozen(study: optuna.Study, trial: Trial) -> FrozenTrial:
     return study.trials[trial.number]
+
+
+def _catch_up(study: optuna.Study, trial: Trial, names: Iterable[str]) -> None:
+    """Has the sampler draw again what a trial has from before it was cut off; its next values come after."""
+    frozen = _frozen(study, trial)
+    for name in names:
+        # Values that the sampler draws all together come again by themselves.
+        if name in frozen.distributions and name not in trial.relative_params:
+            study.sampler.sample_independent(study, frozen, name, frozen.distributions[name])
 
 
 def _suggest(trial: Trial, name: str, range_: Range) -> float:

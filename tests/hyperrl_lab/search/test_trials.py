@@ -103,6 +103,43 @@ def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not(run_config, grid, tm
     assert details(tmp_path / "cut") == details(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("method", ["grid", "random_search", "bayes"])
+def test_a_trial_that_was_cut_off_before_it_had_all_values_gets_those_of_an_undisturbed_search(
+    run_config, grid, tmp_path, synthetic, monkeypatch, method
+):
+    # Bayesian optimisation looks at earlier trials from the eleventh on.
+    trials = {"grid": 6, "random_search": 4, "bayes": 13}[method]
+    config, choices = search_config(run_config(grid), method, trials=None if method == "grid" else trials)
+    search(tmp_path / "whole", config, choices)
+    # In the storage alone, known to its sampler, and with its first value.
+    cuts = {(trials - 3, "sampler"), (trials - 2, "learning_rate"), (trials - 1, "clip_range")}
+    make, suggest = module.sampler, module._suggest
+
+    def cut(*place):
+        if place in cuts:
+            cuts.remove(place)
+            raise KeyboardInterrupt
+
+    def cut_sampler(config, choices, number):
+        made = make(config, choices, number)
+        before_trial = made.before_trial
+        made.before_trial = lambda study, trial: cut(number, "sampler") or before_trial(study, trial)
+        return made
+
+    def cut_suggest(trial, name, range_):
+        cut(trial.number, name)
+        return suggest(trial, name, range_)
+
+    monkeypatch.setattr(module, "sampler", cut_sampler)
+    monkeypatch.setattr(module, "_suggest", cut_suggest)
+    assert list(choices) == ["learning_rate", "clip_range"]
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path / "cut", config, choices)
+    search(tmp_path / "cut", config, choices)
+    assert details(tmp_path / "cut") == details(tmp_path / "whole")
+
+
 def test_the_trial_that_was_cut_off_is_resumed_from_its_checkpoint(run_config, grid, tmp_path):
     config, choices = search_config(run_config({"learning_rate": [1e-4, 1e-2]}), "grid")
     summary = search(tmp_path / "whole", config, choices)
