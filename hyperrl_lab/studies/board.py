@@ -113,7 +113,7 @@ class Board:
         return Outcome(
             finished=tuple(entry.job.name for entry in self.entries("finished")),
             failed=tuple(
-                Failure(entry.job.name, entry.error, entry.job.log if entry.job.log.exists() else None)
+                Failure(entry.job.name, entry.error, entry.job.log if entry.job.log.is_file() else None)
                 for entry in self.entries("failed")
             ),
             interrupted=tuple(

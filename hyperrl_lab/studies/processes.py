@@ -33,6 +33,7 @@ class Processes:
         self._workers = workers
         self._processes: list[_Process] = []
         self._messages: SimpleQueue[tuple[_Process, dict[str, Any] | None]] = SimpleQueue()
+        self._news: list[Event] = []
 
     @property
     def free(self) -> bool:
@@ -41,13 +42,21 @@ class Processes:
 
     def submit(self, job: Job) -> None:
         """See `Executor`."""
-        for process in self._processes:
-            if process.job is None and process.take(job):
-                return
-        self._processes.append(_Process(job, self._messages))
+        try:
+            # A process that has nowhere to print could not say so.
+            job.log.open("ab").close()
+            for process in self._processes:
+                if process.job is None and process.take(job):
+                    return
+            self._processes.append(_Process(job, self._messages))
+        except OSError as error:
+            self._news.append((job.name, Ending("failed", str(error))))
 
     def events(self, seconds: float) -> Iterator[Event]:
         """See `Executor`."""
+        while self._news:
+            yield self._news.pop()
+            seconds = 0.0
         with suppress(Empty):
             process, message = self._messages.get(timeout=seconds)
             while True:

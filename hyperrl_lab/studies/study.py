@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,9 @@ from hyperrl_env.settings import get_settings
 from hyperrl_lab.assignments import configure
 from hyperrl_lab.config import RunConfig
 from hyperrl_lab.ids import id_kwargs, resolve_id
+
+# Bytes of a run's name. File systems take 255 in one name; that of a log has an ending.
+_LONGEST_NAME = 250
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ class Study:
         So that what can be compared is complete as early as possible.
 
         Raises:
-            ValueError: An unknown id, agent or keyword, a seed twice, or two runs with one folder.
+            ValueError: An unknown id, agent or keyword, a seed twice, two runs with one folder, or a name
+                that is too long for a folder.
         """
         if repeated := _repeated(self.seeds):
             raise ValueError(f"seeds has {', '.join(map(str, repeated))} more than once. Give each one once.")
@@ -109,6 +114,12 @@ class Study:
         ]
         if twice := _repeated([run.folder for run in runs]):
             raise ValueError(f"Two runs of the study have one name: {', '.join(twice)}. Name them apart.")
+        for run in runs:
+            if (length := len(os.fsencode(run.folder))) > _LONGEST_NAME:
+                raise ValueError(
+                    f"The run's name {run.folder!r} has {length} bytes, and a folder's can have at most "
+                    f"{_LONGEST_NAME}. Give its task and method a short `name`."
+                )
         return runs
 
     def _run(self, task: StudyTask, method: Method, seed: int) -> StudyRun:

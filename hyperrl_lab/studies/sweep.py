@@ -105,7 +105,7 @@ def _look(entry: Entry, board: Board) -> None:
     try:
         if is_done(job.folder, job.config, job.evaluate_episodes):
             board.take(job.name, Ending("finished"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         board.take(job.name, Ending("failed", str(error)))
 
 

@@ -145,6 +145,40 @@ def test_a_run_that_fails_or_whose_process_dies_stops_no_other(fragile, one_stud
     assert list((folder / "raise-random-0" / "checkpoints").iterdir())
 
 
+def test_a_log_that_cannot_be_written_stops_no_other_run(one_study, tmp_path):
+    def begin(board):
+        # The first run of a process, and one that a process is to take after another.
+        for seed in (0, 2):
+            (tmp_path / "logs" / f"cart-random-{seed}.log").mkdir()
+
+    outcome = sweep(one_study(seeds=[0, 1, 2]), tmp_path, workers=1, begin=begin)
+    assert outcome.finished == ("cart-random-1",)
+    assert [failure.run for failure in outcome.failed] == ["cart-random-0", "cart-random-2"]
+    assert all(f"{failure.run}.log" in failure.error and failure.log is None for failure in outcome.failed)
+
+
+def test_a_folder_that_cannot_be_read_stops_no_other_run(one_study, tmp_path, monkeypatch):
+    def unreadable(folder, *_):
+        if folder.name == "cart-random-0":
+            raise PermissionError(f"Permission denied: {folder}")
+        return False
+
+    monkeypatch.setattr("hyperrl_lab.studies.sweep.is_done", unreadable)
+    outcome = sweep(one_study(seeds=[0, 1]), tmp_path, executor=Here())
+    assert outcome.finished == ("cart-random-1",)
+    assert "Permission denied" in outcome.failed[0].error
+
+
+@pytest.mark.parametrize("name", ["m" * 250, "\N{GREEK SMALL LETTER ALPHA}" * 130])
+def test_a_name_that_is_too_long_for_a_folder_is_an_error_before_anything_runs(one_study, tmp_path, name):
+    here, folder = Here(), tmp_path / "sweep"
+    with pytest.raises(ValueError, match=r"'cart-.*-0' has \d+ bytes, .* at most 250\. Give .* short"):
+        sweep(one_study(methods=[Method("random"), Method("random", name)]), folder, executor=here)
+    assert here.submitted == []
+    assert not folder.exists()
+    assert one_study(methods=[Method("random", "m" * 240)]).runs()
+
+
 def test_two_sweeps_of_one_folder_do_each_run_once(one_study, tmp_path):
     study, folder = one_study(seeds=[0, 1, 2], evaluate_episodes=1), tmp_path / "sweep"
     outcomes = []
