@@ -39,6 +39,8 @@ class _Attempt:
 class RayCluster:
     """An `Executor` of Ray tasks, one per run, each with as many cores as the run has threads.
 
+    A run with more threads than every node has cores fails when it is submitted.
+
     Nodes need no common file system: a run works in a folder of its node, and its folder here gets every
     new checkpoint and the results. A run whose process or node dies begins again from its last checkpoint,
     on any node. Nodes must be able to import this package, and the user's own code, in the same versions.
@@ -81,6 +83,7 @@ class RayCluster:
         """See `Executor`."""
         with ExitStack() as stack:
             try:
+                self._check_cores(job)
                 if job.folder.exists() and not (job.folder / CONFIG_FILE).exists():
                     check_unused(job.folder)
                 job.folder.mkdir(parents=True, exist_ok=True)
@@ -96,6 +99,17 @@ class RayCluster:
                 return
             self._attempts[job.name] = _Attempt(job, stack.pop_all())
         self._begin(self._attempts[job.name], files)
+
+    def _check_cores(self, job: Job) -> None:
+        """Raises ValueError if no node that is there can carry out a run; Ray would wait for one for ever."""
+        nodes = [node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]]
+        cores, threads = int(max(nodes, default=0)), job.config.threads
+        # A cluster without any cores still waits for its nodes.
+        if 0 < cores < threads:
+            raise ValueError(
+                f"{job.name} has {threads} threads, and the largest node of the Ray cluster has {cores} "
+                f"{'core' if cores == 1 else 'cores'}. Give it fewer threads, or start a larger node first."
+            )
 
     def _begin(self, run: _Attempt, files: Files) -> None:
         run.number += 1

@@ -6,14 +6,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 
 import pytest
 
 from hyperrl_lab.cli import main
 from hyperrl_lab.run import TrainingRun
+from hyperrl_lab.studies.ray_cluster import RayCluster
 from hyperrl_lab.studies.shipping import pack, unpack
-from hyperrl_lab.studies.sweep import LOGS
+from hyperrl_lab.studies.sweep import LOGS, sweep
 
 SECONDS = 600
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
@@ -75,6 +77,17 @@ def test_a_node_that_dies_changes_nothing(
     logs = [(folder / LOGS / f"{run}.log").read_text() for run in runs]
     assert sorted(log.count(", seed ") for log in logs) == [1] * 17 + [2]
     assert "".join(logs).count("continuing after ") == 1
+
+
+def test_a_run_with_more_threads_than_a_node_has_cores_fails_at_once(cluster, one_study, tmp_path):
+    # Two nodes of one core have two together, which no run can have.
+    until = time.monotonic() + SECONDS / 10
+    executor = RayCluster(cluster.address)
+    study = one_study(threads=2)
+    outcome = sweep(study, tmp_path, executor=executor, stop=lambda: time.monotonic() > until)
+    assert outcome.interrupted == ()
+    (failure,) = outcome.failed
+    assert "cart-random-0 has 2 threads, and the largest node of the Ray cluster has 1 core" in failure.error
 
 
 def test_what_is_shipped_goes_on_where_it_was_cut(small, tmp_path):
