@@ -35,7 +35,8 @@ def _instance():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        # Twice as many cores as members: Ray can lose that of a killed process for good.
+        ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()
 
@@ -140,7 +141,8 @@ class SlowToSave(MemberTrainable):
 
     def step(self):
         result, number = super().step(), self._member.config.agent_kwargs["member"]
-        while number == 0 and not self._saving().exists():
+        deadline = time.monotonic() + 60
+        while number == 0 and not self._saving().exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         return result | {"score": number}
 

@@ -52,7 +52,7 @@ def test_a_node_that_dies_changes_nothing(
 ):
     cart, pole = two_by_three_by_three.tasks
     # Long enough to be seen at work.
-    tasks = [replace(cart, total_env_steps=512), replace(pole, total_env_steps=200)]
+    tasks = [replace(cart, total_env_steps=4_096), replace(pole, total_env_steps=200)]
     study, folder = replace(two_by_three_by_three, tasks=tasks), tmp_path / "sweep"
     file = as_toml(study, tmp_path / "study.toml")
     options = ["--backend", "ray", "--address", cluster.address, "--checkpoint-minutes", "0"]
