@@ -26,7 +26,7 @@ ELSEWHERE = {
     "evaluation-sb3-100k": (100_000, TRAINING | HELD_OUT, range(10, 20), 5),
     "evaluation-sb3-300k": (300_000, TRAINING, range(10, 15), 5),
     "evaluation-100k": (100_000, TRAINING | HELD_OUT, range(10, 20), 9),
-    "evaluation-a2c": (300_000, TRAINING | HELD_OUT, range(10, 15), 11),
+    "evaluation-a2c": (300_000, TRAINING | HELD_OUT, range(10, 20), 11),
 }
 
 
