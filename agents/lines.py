@@ -61,6 +61,8 @@ RANGES: Mapping[str, Range] = {
     # The standard bins are those that fit into the task's rollout.
     "batch_size": Range(-math.log(2.0), math.log(2.0), {}),
     "n_epochs": _multiples(1 / 5, 2.0),
+    "n_steps": _multiples(1 / 4, 8.0),
+    "vf_coef": _multiples(1 / 4, 4.0),
 }
 # What PPO's lines are drawn in.
 HYPERPARAMETERS = ("learning_rate", "clip_range", "gae_lambda", "batch_size", "n_epochs")

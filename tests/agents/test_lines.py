@@ -16,6 +16,8 @@ OWN = {
     "gae_lambda": 0.95,
     "batch_size": 64,
     "n_epochs": 10,
+    "n_steps": 2048,
+    "vf_coef": 0.5,
 }
 
 
@@ -128,16 +130,15 @@ def test_ranges_that_a_task_cannot_use_are_left_out(make_env):
 
 
 def test_other_algorithms_give_their_hyperparameters(make_env):
-    names = ["learning_rate", "gae_lambda"]
+    names = ["learning_rate", "gae_lambda", "n_steps", "vf_coef"]
     env = make_env("A2C", **agents.env_kwargs("random_schedule", hyperparameters=names))
     agent = agents.make("random_schedule", env, hyperparameters=names)
     played(env, agent)
-    assert agent.lines.shape == (2, 2)
+    assert agent.lines.shape == (4, 2)
     with pytest.raises(ValueError, match=r"does not offer 'clip_range'"):
         make_env("A2C", **agents.env_kwargs("random_schedule"))
-    with pytest.raises(
-        ValueError, match=r'A2C lacks clip_range.*Give hyperparameters=\["learning_rate", "gae_lambda"\]'
-    ):
+    listed = r'Give hyperparameters=\["learning_rate", "gae_lambda", "n_steps", "vf_coef"\]'
+    with pytest.raises(ValueError, match=rf"A2C lacks clip_range.*{listed}"):
         agents.check_algorithm("random_schedule", "A2C")
     agents.check_algorithm("random_schedule", "A2C", hyperparameters=names)
 

@@ -15,7 +15,7 @@ HELD_OUT = {"InvertedDoublePendulum", "Swimmer", "BipedalWalker", "Ant"}
 FROM_SB3 = TRAINING | {"Pendulum", "Acrobot-v1", "InvertedPendulum-v5"}
 LEARNED_FROM = {
     **dict.fromkeys(("league", "controller"), TRAINING),
-    **dict.fromkeys([f"experience-{number}" for number in (1, 2, 3, 6, 7, 10, 11)], TRAINING),
+    **dict.fromkeys([f"experience-{number}" for number in (1, 2, 3, 6, 7, *range(10, 14))], TRAINING),
     **dict.fromkeys(("experience-4", "experience-5"), FROM_SB3),
     **dict.fromkeys(("experience-8", "experience-9"), TRAINING | {"Pendulum", "CartPole", "Humanoid"}),
     "league-a2c": TRAINING,
@@ -26,7 +26,7 @@ ELSEWHERE = {
     "evaluation-sb3-100k": (100_000, TRAINING | HELD_OUT, range(10, 20), 5),
     "evaluation-sb3-300k": (300_000, TRAINING, range(10, 15), 5),
     "evaluation-100k": (100_000, TRAINING | HELD_OUT, range(10, 20), 9),
-    "evaluation-a2c": (300_000, TRAINING | HELD_OUT, range(10, 20), 11),
+    "evaluation-a2c": (300_000, TRAINING | HELD_OUT, range(10, 20), 13),
 }
 
 
@@ -89,7 +89,7 @@ def test_the_further_seeds_are_of_the_same_tasks_and_methods():
 
 
 def test_a_round_draws_from_the_file_that_the_round_before_left():
-    for number in (2, 3, 5, 7, 9, 11):
+    for number in (2, 3, 5, 7, 9, 11, 13):
         (method,) = declared(f"experience-{number}")["methods"]
         assert method["agent"] == "prior"
         assert method["settings"] == {"sample": True, "experience": f"runs/experience-{number - 1}.parquet"}
