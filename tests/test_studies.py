@@ -1,13 +1,15 @@
 """The studies that are declared in `studies/`: every one can be carried out."""
 
-import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agents.controller_weights import ControllerWeights, weights_file
-from agents.experience import experience_path
+from agents.experience import Experience, experience_path, read_experience, write_experience
+from hyperrl_env.learners import learner_class
+from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.studies.declaration import read_study
 
 DECLARED = sorted((Path(__file__).parents[1] / "studies").glob("*.toml"))
@@ -26,11 +28,22 @@ def test_a_declared_study_can_be_carried_out(path, tmp_path, monkeypatch):
 
 def leave_what_comes_before(path, folder):
     """Leaves the files that the methods of a study read, which other studies make."""
-    for method in tomllib.loads(path.read_text(encoding="utf-8"))["methods"]:
+    declared = tomllib.loads(path.read_text(encoding="utf-8"))
+    for method in declared["methods"]:
         settings = method.get("settings", {}) if isinstance(method, dict) else {}
         if file := settings.get("experience"):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(experience_path("PPO"), folder / file)
+            write_experience(experience_of(id_kwargs(declared["tasks"][0]["id"])["algorithm"]), folder / file)
         if file := settings.get("weights"):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_text(weights_file(ControllerWeights()), encoding="utf-8")
+
+
+def experience_of(algorithm):
+    """The runs of the file that ships, as if this algorithm, with what it offers, had been trained."""
+    offered = learner_class(algorithm).offered
+    runs = [
+        replace(run, changes={name: change for name, change in run.changes.items() if name in offered})
+        for run in read_experience(experience_path("PPO")).runs
+    ]
+    return Experience(algorithm, runs)

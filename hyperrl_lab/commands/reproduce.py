@@ -95,6 +95,8 @@ def _reproduce(arguments: argparse.Namespace, console: Console) -> int:
                 name,
                 draw=partial(draw, found),
                 markdown=partial(markdown, found, command, heading="##"),
+                runs=found.runs,
+                baseline=study.baseline,
             )
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))

@@ -1,4 +1,4 @@
-"""`hyperrl results`: the runs of a folder, and what they say together."""
+"""`hyperrl results`: the runs of folders, and what they say together."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from hyperrl_lab.studies.comparison import (
 )
 from hyperrl_lab.studies.record import read_record
 from hyperrl_lab.studies.statistics import STATISTICS
-from hyperrl_lab.studies.table import runs_table
+from hyperrl_lab.studies.table import joined, runs_table
+from hyperrl_lab.studies.table_file import read_runs, write_runs
 from hyperrl_lab.studies.text import NONE, number, share, with_interval
 
-# Column of the table: header on the screen. `--csv` has all columns.
+# Column of the table: header on the screen. `--csv` and `--parquet` have all columns.
 _SHOWN = {
     "folder": "folder",
     "task": "task",
@@ -55,12 +56,24 @@ def add(subcommands: Any) -> None:
     parser = subcommands.add_parser(
         "results",
         help="show all runs of a folder, and compare their methods",
-        description="Shows one row per run of a folder and the folders below it, then a row per task and "
+        description="Shows one row per run of folders and the folders below them, then a row per task and "
         "method with its interquartile mean (IQM) over the seeds, and over all tasks by normalised scores.",
     )
     parser.set_defaults(command=_results)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of runs, for example a study's")
+    parser.add_argument(
+        "places",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="folder of runs, for example a study's, or a table that --parquet wrote",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the runs, all columns, to a new file")
+    parser.add_argument(
+        "--parquet",
+        type=Path,
+        metavar="FILE",
+        help="the same as a table that this command reads in place of the runs",
+    )
     parser.add_argument(
         "--sort",
         metavar="COLUMN",
@@ -78,17 +91,23 @@ def add(subcommands: Any) -> None:
 
 
 def _results(arguments: argparse.Namespace, console: Console) -> int:
-    folder: Path = arguments.folder
     try:
-        runs = runs_table(folder)
+        runs, own = _read(arguments.places)
         # Only what is shown: of several runs with one seed the first counts, in the order of the folder.
         shown = runs if arguments.sort is None else _sorted(runs, arguments.sort)
         groups = grouped(runs, arguments.metric)
-        baseline = arguments.baseline or _baseline(folder, {group.method for group in groups})
+        # Runs of the study's own baseline can be missing, or told apart by their settings.
+        known = own if own in {group.method for group in groups} else None
+        baseline = arguments.baseline or known
         compared = compare(groups, baseline)
         together, tasks, notes = over_tasks(groups, baseline)
+        for path in filter(None, (arguments.csv, arguments.parquet)):
+            _check_new(path)
         if arguments.csv is not None:
-            _write_csv(shown, arguments.csv)
+            with whole_file(arguments.csv) as temporary:
+                csv.write_csv(shown, temporary)
+        if arguments.parquet is not None:
+            write_runs(shown, own, arguments.parquet)
     except (ValueError, OSError) as error:
         complain(str(error))
         return USER_ERROR
@@ -129,20 +148,32 @@ def _sorted(runs: pa.Table, column: str) -> pa.Table:
     return runs.sort_by([(column, order)])
 
 
-def _baseline(folder: Path, methods: set[str]) -> str | None:
+def _read(places: Sequence[Path]) -> tuple[pa.Table, str | None]:
+    """The runs in several places, and the baseline of their studies, if all have the same one."""
+    found = {place.as_posix(): _read_one(place) for place in places}
+    baselines = {baseline for _, baseline in found.values()}
+    baseline = baselines.pop() if len(baselines) == 1 else None
+    if len(found) == 1:
+        ((runs, _),) = found.values()
+        return runs, baseline
+    return joined({place: runs for place, (runs, _) in found.items()}), baseline
+
+
+def _read_one(place: Path) -> tuple[pa.Table, str | None]:
+    if place.is_file():
+        return read_runs(place)
+    runs = runs_table(place)
     try:
-        record = read_record(folder)
+        record = read_record(place)
     except ValueError:
         # A warning of the table's says so.
-        return None
-    return record.baseline if record is not None and record.baseline in methods else None
+        record = None
+    return runs, None if record is None else record.baseline
 
 
-def _write_csv(runs: pa.Table, path: Path) -> None:
+def _check_new(path: Path) -> None:
     if path.exists():
         raise FileExistsError(f"{path} exists: it is not overwritten. Give another file.")
-    with whole_file(path) as temporary:
-        csv.write_csv(runs, temporary)
 
 
 def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -183,7 +183,14 @@ def _write_page(page: Path, study: Study, arguments: argparse.Namespace) -> None
         page.as_posix(),
     ]
     command = shlex.join(parts)
-    write_section(page, name, draw=partial(draw, found), markdown=partial(markdown, found, command))
+    write_section(
+        page,
+        name,
+        draw=partial(draw, found),
+        markdown=partial(markdown, found, command),
+        runs=found.runs,
+        baseline=found.baseline,
+    )
 
 
 def _study(arguments: argparse.Namespace) -> Study:

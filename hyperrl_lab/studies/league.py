@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pyarrow as pa
+
 from hyperrl_lab.figure import DARK, LIGHT, OWN, new_figure
 from hyperrl_lab.studies.comparison import (
     ENDED,
@@ -70,6 +72,8 @@ class League:
         best_fixed: The last of these: the best of the study's `fixed` agents but for the baseline.
         tasks: The tasks that the scores are from.
         notes: What was left out.
+        runs: All runs of the study, as in `runs_table`.
+        baseline: The method that the study compares the others with.
     """
 
     title: str
@@ -78,6 +82,8 @@ class League:
     best_fixed: str | None
     tasks: Sequence[str]
     notes: Sequence[str]
+    runs: pa.Table
+    baseline: str
 
 
 def check_league(study: Study) -> None:
@@ -149,6 +155,8 @@ def league(folder: Path, study: Study) -> League:
         best_fixed=fixed[0] if fixed else None,
         tasks=tasks,
         notes=[*notes, *left_out(compared), *_diverged(rows)],
+        runs=own.table,
+        baseline=record.baseline,
     )
 
 

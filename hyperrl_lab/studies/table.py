@@ -3,10 +3,10 @@
 | column | meaning |
 |---|---|
 | `folder` | the run's folder in the folder, with "/"; "." if it is the folder itself |
-| `task` | name of the task: the study's, or else the id's without what all share; see `_tell_tasks_apart` |
+| `task` | name of the task: the study's, or else the id's without what all share; see `telling_apart` |
 | `id` | the environment's id |
 | `agent` | the hyper-agent's name or import path |
-| `method` | name of the method: the study's, or else the agent's; see `_tell_methods_apart` |
+| `method` | name of the method: the study's, or else the agent's; see `telling_apart` |
 | `seed` | the run's |
 | `settings` | keywords of the environment (`env_kwargs`) and of the agent (`agent_kwargs`), as JSON |
 | `budget` | environment steps that the run was given |
@@ -32,13 +32,11 @@ Returns are undiscounted, of raw rewards. What is unknown is null.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -52,6 +50,7 @@ from hyperrl_lab.search.record import SEARCH_FILE
 from hyperrl_lab.studies.curves import area_under_curve
 from hyperrl_lab.studies.record import RecordedRun, StudyRecord, read_record
 from hyperrl_lab.studies.study import short_name
+from hyperrl_lab.studies.telling_apart import Row, inner, tell_apart
 from hyperrl_lab.summaries import SCORE_EPISODES, running_mean
 
 # Of a run that has ended: the whole budget done; every update of a phase refused. Others can be resumed.
@@ -70,9 +69,6 @@ SCHEMA = pa.schema(
     ]
 )
 _LAST = 10
-# Characters of a value in a method's name.
-_LONGEST = 60
-Row = dict[str, Any]
 
 
 def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
@@ -93,7 +89,6 @@ def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder.")
     rows: list[Row] = []
-    readable: list[tuple[Row, RunConfig]] = []
     for path, recorded, problem in _found(folder, record):
         row: Row = {"folder": path.relative_to(folder).as_posix()}
         rows.append(row)
@@ -102,19 +97,35 @@ def runs_table(folder: Path, record: StudyRecord | None = None) -> pa.Table:
         except ValueError as error:
             row.update(status="damaged", problem=str(error))
             continue
-        readable.append((row, config))
         row.update(_what_ran(config), version=versions.get("hyperrl"))
         row.update(_what_came_out(path))
         row["problem"] = " ".join(filter(None, [problem, row["problem"]]))
         if recorded is None:
-            row.update(task=short_name(config.id) + _inner(config), method=config.agent)
+            row.update(task=short_name(config.id) + inner(config.env_kwargs), method=config.agent)
         else:
             row.update(task=recorded.task, method=recorded.method)
     if not rows:
         raise ValueError(f"There is no run in {folder}: no folder in it holds a {CONFIG_FILE}.")
     if record is None:
-        _tell_tasks_apart(readable)
-        _tell_methods_apart(readable)
+        tell_apart(rows)
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def joined(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Several tables of runs as one.
+
+    Args:
+        tables: By what to write before the runs' folders.
+
+    Returns:
+        All rows; tasks and methods that have one name in two tables are told apart as in `runs_table`.
+    """
+    rows = [
+        {**row, "folder": f"{source}/{row['folder']}"}
+        for source, runs in tables.items()
+        for row in runs.to_pylist()
+    ]
+    tell_apart(rows)
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
@@ -257,67 +268,3 @@ def _evaluation(file: Path) -> Row:
         "evaluation_std": math.nan if std is None else float(std),
         "evaluation_episodes": int(content["episodes"]),
     }
-
-
-def _tell_tasks_apart(runs: Sequence[tuple[Row, RunConfig]]) -> None:
-    """Adds the environment to the name of a task that runs of several environments have.
-
-    Two studies can have one name for two tasks.
-    """
-    alike: dict[str, list[tuple[Row, str]]] = {}
-    for row, config in runs:
-        alike.setdefault(row["task"], []).append((row, config.id + _inner(config)))
-    for same in alike.values():
-        if len({environment for _, environment in same}) > 1:
-            for row, environment in same:
-                row["task"] += f" ({environment})"
-
-
-def _tell_methods_apart(runs: Sequence[tuple[Row, RunConfig]]) -> None:
-    """Adds to the name of a method the settings in which its runs on one task differ.
-
-    Two studies can have one name for two methods, and a study can change between two sweeps. What differs
-    between tasks alone tells no methods apart, for tasks have settings of their own.
-    """
-    told = [(row, {name: _short(value) for name, value in _settings(config)}) for row, config in runs]
-    alike: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row, settings in told:
-        alike.setdefault((row["method"], row["task"]), []).append(settings)
-    differing: dict[str, set[str]] = {}
-    for (method, _), same in alike.items():
-        differing.setdefault(method, set()).update(_differing(same))
-    for row, settings in told:
-        names = sorted(differing[row["method"]] & settings.keys())
-        if names:
-            row["method"] += f" ({', '.join(f'{name}={settings[name]}' for name in names)})"
-
-
-def _differing(same: Sequence[dict[str, str]]) -> set[str]:
-    names = {name for settings in same for name in settings}
-    return {name for name in names if len({settings.get(name) for settings in same}) > 1}
-
-
-def _inner(config: RunConfig) -> str:
-    """The end of a task's name: the generic ids leave the inner environment to a keyword."""
-    inner = config.env_kwargs.get("env_id") or config.env_kwargs.get("env_fn")
-    return f"-{inner}" if inner else ""
-
-
-def _settings(config: RunConfig) -> Iterator[tuple[str, Any]]:
-    """What tells methods apart, by the keys of `--set`."""
-    yield "agent", config.agent
-    for name, value in config.env_kwargs.items():
-        if name != "learner_kwargs":
-            yield name, value
-    for owner, kwargs in (
-        ("learner", config.env_kwargs.get("learner_kwargs", {})),
-        ("agent", config.agent_kwargs),
-    ):
-        for name, value in kwargs.items():
-            yield f"{owner}.{name}", value
-
-
-def _short(value: Any) -> str:
-    """A value in a method's name: of a long one, as the weights of a controller, the beginning of a hash."""
-    text = json.dumps(value, sort_keys=True)
-    return text if len(text) <= _LONGEST else f"#{hashlib.sha256(text.encode()).hexdigest()[:8]}"

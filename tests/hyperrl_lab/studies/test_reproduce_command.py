@@ -178,7 +178,7 @@ def test_a_page_gets_the_study_between_its_marks(table2, tmp_path, capsys):
     assert page.read_text() == written
     page.write_text(text)
     assert main([*COMMAND, "--out", str(table2), "--page", str(page)]) == 2
-    assert "does not show it: it is not overwritten" in capsys.readouterr().err
+    assert "does not link to it: it is not overwritten" in capsys.readouterr().err
     page.write_text(written)
     assert main(["reproduce", "fig2", "--no-run", "--out", str(table2), "--page", str(page)]) == 2
     assert "must have the marks <!-- fig2: begin -->" in capsys.readouterr().err

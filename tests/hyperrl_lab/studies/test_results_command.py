@@ -1,5 +1,7 @@
 import csv
+from shutil import rmtree
 
+import pyarrow.parquet as pq
 import pytest
 
 from hyperrl_lab.cli import main
@@ -57,6 +59,90 @@ def test_the_csv_file_holds_the_whole_table_and_is_not_overwritten(study_folder,
     assert main(["results", str(study_folder), "--csv", str(path)]) == 2
     assert f"{path} exists: it is not overwritten" in capsys.readouterr().err.replace("\n", " ")
     assert path.read_text() == before
+
+
+def test_a_table_stands_in_for_the_runs_it_was_written_from(study_folder, tmp_path, capsys):
+    path = tmp_path / "runs.parquet"
+    assert main(["results", str(study_folder), "--parquet", str(path)]) == 0
+    of_the_runs = capsys.readouterr()
+    rmtree(study_folder)
+    assert main(["results", str(path)]) == 0
+    assert capsys.readouterr() == of_the_runs
+    before = path.read_bytes()
+    assert main(["results", str(path), "--parquet", str(path)]) == 2
+    assert f"{path} exists: it is not overwritten" in capsys.readouterr().err.replace("\n", " ")
+    assert path.read_bytes() == before
+
+
+def test_seeds_in_several_places_count_together(study_folder, leave_study, tmp_path, capsys):
+    further = Study(
+        "More",
+        [StudyTask(HOPPER, "Hopper", 10), StudyTask(WALKER, "Walker", 10)],
+        [Method("random", "RND"), Method("fixed", "default")],
+        range(5, 8),
+        baseline="default",
+    )
+    # Every one of the further runs of RND is worse than all of the baseline's.
+    more = leave_study(tmp_path / "more", further, lambda run: [-100.0 if run.method == "RND" else 1.0])
+    table = tmp_path / "more.parquet"
+    assert main(["results", str(more), "--parquet", str(table)]) == 0
+    capsys.readouterr()
+    for place in (more, table):
+        assert main(["results", str(study_folder), str(place)]) == 0
+        lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+        assert f"{place}/Hopper-RND-6 Hopper RND 6 finished" in "\n".join(lines)
+        (method,) = (line for line in lines if line.startswith("Walker RND 10 0 8 "))
+        # 5 of 8 runs are better than each of the baseline's.
+        assert "62 % [" in method
+
+
+def test_methods_of_several_places_are_told_apart(leave_run, tmp_path, capsys):
+    for name, width in (("a", 1), ("b", 2)):
+        config = RunConfig(HOPPER, "fixed", 0, 10, env_kwargs={"learner_kwargs": {"n_epochs": width}})
+        leave_run(tmp_path / name / "run", [float(width)], config)
+    assert main(["results", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    shown = capsys.readouterr().out
+    assert "fixed (learner.n_epochs=1)" in shown
+    assert "fixed (learner.n_epochs=2)" in shown
+
+
+def test_studies_with_different_baselines_are_compared_with_none(study_folder, leave_study, tmp_path, capsys):
+    other = Study(
+        "Other", [StudyTask(HOPPER, "Hopper", 10)], [Method("random", "RND")], range(5, 10), baseline="RND"
+    )
+    more = leave_study(tmp_path / "more", other, lambda run: [1.0])
+    assert main(["results", str(study_folder), str(more)]) == 0
+    assert "better than" not in capsys.readouterr().out
+
+
+def _other_version(path):
+    table = pq.read_table(path)
+    about = {**table.schema.metadata, b"version": b"99"}
+    pq.write_table(table.replace_schema_metadata(about), path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(b""), "is no table of runs, or damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is no table of runs, or damaged"),
+        (
+            lambda path: pq.write_table(SCHEMA.empty_table(), path),
+            "is no table of runs: `hyperrl results DIR",
+        ),
+        (_other_version, "is a table of runs of version 99"),
+    ],
+    ids=["empty", "cut", "another table", "another version"],
+)
+def test_a_file_that_is_no_table_of_runs_is_told(spoil, message, study_folder, tmp_path, capsys):
+    path = tmp_path / "runs.parquet"
+    assert main(["results", str(study_folder), "--parquet", str(path)]) == 0
+    spoil(path)
+    capsys.readouterr()
+    assert main(["results", str(path)]) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err.replace("\n", " ")
+    assert shown.out == ""
 
 
 def test_the_order_of_the_runs_changes_no_comparison(leave_run, tmp_path, capsys):
