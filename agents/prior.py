@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from agents.experience import load_experience, pinned
+from agents.experience_file import load_experience, pinned
 from agents.lines import Floats, LineAgent, drawn, env_kwargs
 from agents.outcome_model import Context, best_lines, model_of, one_thread, played, promising_lines
 from hyperrl_env.checks import check_bool, is_number

@@ -37,7 +37,7 @@ from threadpoolctl import threadpool_limits
 
 import agents
 import hyperrl_env  # registers the ids
-from agents.experience import load_experience
+from agents.experience_file import load_experience
 from agents.lines import Line
 from agents.outcome_model import Context, best_lines, model_of
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agents.controller_weights import ControllerWeights, weights_file
-from agents.experience import Experience, experience_path, read_experience, write_experience
+from agents.experience import Experience
+from agents.experience_file import experience_path, read_experience, write_experience
 from hyperrl_env.learners import learner_class
 from hyperrl_lab.ids import id_kwargs
 from hyperrl_lab.studies.declaration import read_study

@@ -34,7 +34,8 @@ from agents.episodic.carried import bin_changes, remember
 from agents.episodic.embedding import EmbeddingName, NoEmbedding, VAEEmbedding, make_embedding
 from agents.episodic.episode import EpisodeBuffer
 from agents.episodic.memory import EpisodicMemory
-from agents.experience import Experience, load_experience, pinned
+from agents.experience import Experience
+from agents.experience_file import load_experience, pinned
 from agents.values import own_values
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_env.checks import check_at_least, check_fraction, check_positive

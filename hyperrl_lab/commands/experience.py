@@ -12,9 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.experience import (
-    Experience,
-    PastRun,
+from agents.experience import Experience, PastRun
+from agents.experience_file import (
     experience_path,
     is_experience,
     read_experience,

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import numpy as np
 import pyarrow as pa
 
-from agents.experience import Experience, Float32s, PastRun, experience_path, merged, read_experience
+from agents.experience import Experience, Float32s, PastRun, merged
+from agents.experience_file import experience_path, read_experience
 from hyperrl_env import DIAGNOSTICS, TASKS
 from hyperrl_env.diagnostics import CHANGES
 from hyperrl_env.settings import get_settings

@@ -1,4 +1,4 @@
-"""A problem whose best learning rates are known."""
+"""A problem whose best learning rates are known, and runs of an experience."""
 
 import gymnasium as gym
 import numpy as np
@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import agents
+from agents.experience import PastRun
+from hyperrl_env import DIAGNOSTICS
 
 
 class Target(gym.Env):
@@ -55,3 +57,30 @@ def means_on_target(make_env):
         return means, seen
 
     return learn
+
+
+@pytest.fixture
+def past_run():
+    """`past_run(name, score, phases, **changes)`: a run of an experience, with such changes in its phases."""
+
+    def made(name="a", score=1.0, phases=4, **changes):
+        rng = np.random.default_rng(len(name))
+        return PastRun(
+            run=name,
+            inner_env="CartPole-v1",
+            start='{"settings": "sb3"}',
+            normalize=False,
+            decays=False,
+            agent="random_schedule",
+            seed=0,
+            budget=100 * (phases + 1),
+            decision="phase",
+            score=score,
+            area=0.5,
+            evaluation=None,
+            env_steps=100 * np.arange(1, phases + 2),
+            diagnostics=rng.random((phases + 1, len(DIAGNOSTICS))).astype(np.float32),
+            changes={name: np.array(change, np.float32) for name, change in changes.items()},
+        )
+
+    return made

@@ -9,7 +9,8 @@ import pytest
 import agents
 from agents.episodic import EpisodicMemory
 from agents.episodic.carried import bin_changes, joint_actions
-from agents.experience import Experience, sha256_of, write_experience
+from agents.experience import Experience
+from agents.experience_file import sha256_of, write_experience
 from agents.values import own_values
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_lab.assignments import configure

@@ -14,14 +14,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
 import agents
-from agents.experience import (
-    Experience,
-    PastRun,
-    experience_path,
-    load_experience,
-    sha256_of,
-    write_experience,
-)
+from agents.experience import Experience, PastRun
+from agents.experience_file import experience_path, load_experience, sha256_of, write_experience
 from agents.lines import HYPERPARAMETERS, RANGES, drawn, fitting
 from agents.outcome_model import (
     Context,
@@ -357,7 +351,7 @@ def test_without_a_keyword_the_agent_learns_from_the_file_that_ships(make_env):
 
 
 def test_without_a_file_that_ships(make_env, monkeypatch, tmp_path):
-    monkeypatch.setattr("agents.experience.SHIPPED", tmp_path)
+    monkeypatch.setattr("agents.experience_file.SHIPPED", tmp_path)
     with pytest.raises(ValueError, match="No experience ships for PPO"):
         agents.env_kwargs("prior")
 
@@ -395,7 +389,7 @@ def test_a_model_of_the_users_own(file):
 def test_no_slow_library_is_loaded_for_it():
     code = (
         "import sys, hyperrl_lab.cli, hyperrl_lab.studies.worker; "
-        "from agents.experience import load_experience; "
+        "from agents.experience_file import load_experience; "
         "from agents.outcome_model import model_of; model_of(load_experience('PPO'), (True, True)); "
         "sys.exit(not {'sklearn', 'scipy', 'pandas'}.isdisjoint(sys.modules))"
     )

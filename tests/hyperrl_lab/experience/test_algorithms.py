@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agents.experience import write_experience
+from agents.experience_file import write_experience
 from agents.outcome_model import model_of
 from hyperrl_lab.assignments import configure
 from hyperrl_lab.cli import main

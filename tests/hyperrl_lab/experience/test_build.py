@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from agents.experience import Experience, load_experience, read_experience, write_experience
+from agents.experience import Experience
+from agents.experience_file import load_experience, read_experience, write_experience
 from hyperrl_env import DIAGNOSTICS
 from hyperrl_lab.assignments import configure
 from hyperrl_lab.cli import main
