@@ -27,7 +27,6 @@ algorithm of the file does not offer.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +37,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agents.experience import Experience, PastRun
+from agents.pinned_file import read_pinned
 from hyperrl_env import DIAGNOSTICS, __version__
 from hyperrl_env.checks import check_text
 from hyperrl_env.diagnostics import CHANGES
@@ -185,15 +185,12 @@ def experience_path(name: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits.
+    """The SHA-256 of an experience's file, in hexadecimal digits.
 
     Raises:
         ValueError: It cannot be read.
     """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ValueError(f"The experience {path} cannot be read: {error.strerror}.") from error
+    return read_pinned("experience", path).sha256
 
 
 def load_experience(name: str, sha256: str | None = None) -> Experience:
@@ -208,13 +205,7 @@ def load_experience(name: str, sha256: str | None = None) -> Experience:
     """
     check_text("experience", name)
     path = experience_path(name)
-    found = sha256_of(path)
-    if sha256 not in (None, found):
-        raise ValueError(
-            f"The experience {path} is not the one that this run began with: its SHA-256 is {found}, not "
-            f"{sha256}. Put the file back, or begin another run."
-        )
-    return _read(path, found)
+    return _read(path, read_pinned("experience", path, sha256).sha256)
 
 
 def pinned(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:

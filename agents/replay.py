@@ -6,7 +6,6 @@ value per hyperparameter, or with one per update.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 
 from agents.base import HyperAgent, Observation
+from agents.pinned_file import read_pinned
 from hyperrl_env import DEFINITIONS
 from hyperrl_env.checks import is_number, unknown
 
@@ -106,12 +106,7 @@ def read_schedule(path: Path, sha256: str | None = None) -> Schedule:
     Raises:
         ValueError: The file is missing, has changed, or is not a complete schedule.
     """
-    data = _data(path)
-    if sha256 not in (None, found := _hash(data)):
-        raise ValueError(
-            f"The schedule {path} is not the one that this run began with: its SHA-256 is {found}, not "
-            f"{sha256}. Put the file back, or begin another run."
-        )
+    data = read_pinned("schedule", path, sha256).content
     try:
         content = json.loads(data)
     except ValueError as error:
@@ -187,8 +182,9 @@ class ReplayAgent(HyperAgent):
         cls, *, schedule: str | None = None, schedule_sha256: str | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """See `HyperAgent.recorded_kwargs`: with the hash of the schedule's file."""
-        sha256 = _hash(_data(_given(schedule))) if schedule_sha256 is None else schedule_sha256
-        return {"schedule": schedule, "schedule_sha256": sha256, **kwargs}
+        if schedule_sha256 is None:
+            schedule_sha256 = read_pinned("schedule", _given(schedule)).sha256
+        return {"schedule": schedule, "schedule_sha256": schedule_sha256, **kwargs}
 
     def act(self, obs: Observation, info: Mapping[str, Any]) -> Any:
         """See `HyperAgent.act`."""
@@ -208,17 +204,6 @@ def _given(schedule: str | None) -> Path:
     if schedule is None:
         raise ValueError("Agent 'replay' needs schedule=, a file that `hyperrl schedule` has written.")
     return Path(schedule)
-
-
-def _data(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"The schedule {path} cannot be read: {error.strerror}.") from error
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _updates(window: float | Sequence[float]) -> Sequence[float]:
