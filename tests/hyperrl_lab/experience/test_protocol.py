@@ -26,7 +26,6 @@ ELSEWHERE = {
     "evaluation-sb3-100k": (100_000, TRAINING | HELD_OUT, range(10, 20), 5),
     "evaluation-sb3-300k": (300_000, TRAINING, range(10, 15), 5),
     "evaluation-100k": (100_000, TRAINING | HELD_OUT, range(10, 20), 9),
-    "evaluation-a2c": (300_000, TRAINING | HELD_OUT, range(10, 20), 13),
 }
 
 
@@ -69,9 +68,7 @@ def test_what_is_learned_elsewhere_has_new_seeds_and_the_control_that_matters_mo
     assert parse_seeds(found["seeds"]) == list(seeds)
     assert found["total_env_steps"] == budget
     assert found.get("settings") == ({"settings": "sb3"} if "sb3" in name else None)
-    assert {id_kwargs(task["id"])["algorithm"] for task in found["tasks"]} == {
-        "A2C" if "a2c" in name else "PPO"
-    }
+    assert {id_kwargs(task["id"])["algorithm"] for task in found["tasks"]} == {"PPO"}
     *controls, prior = found["methods"]
     assert [method["name"] for method in controls][:2] == ["default", "learning_rate 2x"]
     # The round that learned last left the file that is evaluated.
