@@ -29,6 +29,8 @@ def export_schedule(
     """The median of what runs chose, over their progress.
 
     The runs are cut into windows of equal length. Multiples of the task's own value stay multiples.
+    Choices at a learning rate of 0 had no effect and do not count; a window without others repeats the one
+    before it.
 
     Args:
         folders: The runs'; they must have chosen the same hyperparameters of the same algorithm.
@@ -55,11 +57,14 @@ def export_schedule(
     phases = min(run.n_phases for run in runs)
     n_windows = phases if exact else min(windows, phases)
     window = np.concatenate([run.windows(n_windows) for run in runs])
+    acted = np.concatenate([run.acted for run in runs])
     courses = {}
     for name, (relative, _) in first.bins.items():
         chosen = np.concatenate([run.choices(name) for run in runs])
-        medians = _medians(window, chosen, n_windows)
-        if not exact:
+        if exact:
+            medians = _medians(window, chosen, n_windows)
+        else:
+            medians = _medians(window[acted], chosen[acted], n_windows)
             medians = _smooth(medians, smoothing, DEFINITIONS[name].scale)
         own = _medians(window, np.concatenate([run.own(name) for run in runs]), n_windows)
         values = medians * own if relative else medians
@@ -87,6 +92,8 @@ class _Choices:
             }
         self.phase: NDArray[Any] = self._actions["phase"] - self._actions["phase"][0]
         self.n_phases = int(self.phase[-1]) + 1
+        acted = acting(self._actions)
+        self.acted = acted if acted.any() else np.ones_like(acted)
 
     def windows(self, n_windows: int) -> NDArray[Any]:
         """The window of every choice."""
@@ -114,8 +121,10 @@ class _Choices:
 
 
 def _medians(window: NDArray[Any], column: NDArray[np.float64], n_windows: int) -> NDArray[np.float64]:
-    """The median of a column in every window."""
-    return np.array([np.median(column[window == number]) for number in range(n_windows)])
+    """The median of a column in every window; one without a row has that of the last with rows before it."""
+    found = np.unique(window)
+    medians = np.array([np.median(column[window == number]) for number in found])
+    return np.asarray(medians[(np.searchsorted(found, np.arange(n_windows), "right") - 1).clip(min=0)])
 
 
 def _smooth(values: NDArray[np.float64], smoothing: int, scale: str) -> NDArray[np.float64]:
@@ -148,6 +157,10 @@ class Schedule(BaseCallback):
         self.total_timesteps = total_timesteps
         self.phase = -1
 
+    def _on_training_start(self):
+        # PPO's own clip ranges: the value function's keeps its ratio to the policy's.
+        self.clips = [getattr(self.model, name, None) for name in ("clip_range", "clip_range_vf")]
+
     def _on_rollout_start(self):
         self.phase += 1
         rollout = self.model.n_steps * self.model.n_envs
@@ -159,7 +172,13 @@ class Schedule(BaseCallback):
         if name == "learning_rate":
             self.model.lr_schedule = lambda progress_remaining: value
         elif name == "clip_range":
+            clip, clip_vf = self.clips
             self.model.clip_range = lambda progress_remaining: value
+            if clip_vf is not None:
+                def of_values(left):
+                    return clip_vf(left) * (value / clip(left) if clip(left) else 1.0)
+
+                self.model.clip_range_vf = of_values
         else:
             setattr(self.model, name, value)
             if name in ("gamma", "gae_lambda"):

@@ -118,11 +118,18 @@ def test_a_replay_is_repeated_and_resumed_with_its_own_schedule_only(tmp_path, c
     assert actions[0] == actions[1] == [0.1] * 8 + [0.3] * 8
 
 
-def test_the_printed_python_trains_plain_sb3_to_the_same_bits(tmp_path):
-    folder = train(RUN, tmp_path / "run")
+@pytest.mark.parametrize(
+    "clips",
+    [{}, {"clip_range": 0.2, "clip_range_vf": 0.02}],
+    ids=["default", "of the values too"],
+)
+def test_the_printed_python_trains_plain_sb3_to_the_same_bits(clips, tmp_path):
+    learner = {**LEARNER, **clips}
+    config = replace(RUN, env_kwargs={**RUN.env_kwargs, "learner_kwargs": learner})
+    folder = train(config, tmp_path / "run")
     names = {}
     exec(python_code(export_schedule([folder], smoothing=1)), names)
-    model = PPO("MlpPolicy", make_vec_env("CartPole-v1"), seed=3, device="cpu", **LEARNER)
+    model = PPO("MlpPolicy", make_vec_env("CartPole-v1"), seed=3, device="cpu", **learner)
     model.learn(RUN.total_env_steps, callback=names["Schedule"](RUN.total_env_steps))
     ours = weights(folder)
     assert all(torch.equal(ours[name], tensor) for name, tensor in model.policy.state_dict().items())
@@ -215,6 +222,33 @@ def test_windows_are_medians_over_runs_and_updates(tmp_path, monkeypatch):
     assert schedule.courses["clip_range"].windows == pytest.approx([0.15, 0.35])
     smooth = export_schedule([tmp_path / "a"], windows=4, smoothing=3).courses["clip_range"].windows
     assert smooth == pytest.approx([0.1, 0.5 / 3, 0.3, (0.3 + 0.5) / 2], rel=1e-5)
+
+
+def test_choices_at_a_learning_rate_of_0_had_no_effect_and_do_not_count(tmp_path, monkeypatch):
+    from hyperrl_lab import schedule_export
+
+    space = {"learning_rate": {"multipliers": [0.5, 1]}, "clip_range": {}}
+    config = replace(FALLING, env_kwargs={**FALLING.env_kwargs, "search_space": space})
+    TrainingRun(config, tmp_path / "run").close()
+    own = np.array([3e-4, 2e-4, 1e-4, 0.0])
+    columns = {
+        "phase": np.arange(4),
+        "learning_rate": own / 2,
+        "default.learning_rate": own,
+        "clip_range": np.array([0.2, 0.1, 0.1, 0.5]),
+        "default.clip_range": np.full(4, 0.2),
+    }
+    monkeypatch.setattr(schedule_export, "read_actions", lambda folder: columns)
+    courses = export_schedule([tmp_path / "run"], smoothing=1).courses
+    assert courses["learning_rate"].windows == [0.5] * 4
+    assert courses["learning_rate"].values == pytest.approx(own / 2)
+    assert courses["clip_range"].windows == [0.2, 0.1, 0.1, 0.1]
+    smooth = export_schedule([tmp_path / "run"], smoothing=3).courses
+    assert smooth["learning_rate"].windows == [0.5] * 4
+    assert smooth["clip_range"].windows == pytest.approx([0.15, 0.4 / 3, 0.1, 0.1], rel=1e-5)
+    # A replay of the run repeats all that it did.
+    exact = export_schedule([tmp_path / "run"], exact=True).courses
+    assert exact["clip_range"].windows == [[0.2], [0.1], [0.1], [0.5]]
 
 
 def test_smoothing_takes_fewer_windows_at_both_ends_alike():
