@@ -37,6 +37,10 @@ class RunFolder:
         """Names of the existing files that the run wrote."""
         return [name for name in self._names if is_plain_file(self.path / name)]
 
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Those of some names that the run recorded, but whose files are not there."""
+        return [name for name in names if name in self._names and not os.path.lexists(self.path / name)]
+
     def check(self, names: Iterable[str]) -> None:
         """Checks that the run can write these files.
 

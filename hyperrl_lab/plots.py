@@ -20,6 +20,7 @@ from hyperrl_lab.summaries import SCORE_EPISODES, running_mean
 
 CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE = "learning_curve.png", "schedule.png", "memory.png"
 RETURN = "return of an inner episode (undiscounted)"
+PICTURES = (CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE)
 _MEMORY_POINTS = 2_000
 # The smallest number of keys that is drawn.
 FEWEST_KEYS = 10

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -22,15 +24,15 @@ from hyperrl_env.saving.checkpoint import State, write_checkpoint
 from hyperrl_env.saving.files import whole_file, write_text
 from hyperrl_env.saving.identity import as_plain_values, differences
 from hyperrl_lab.checkpoints import Checkpoints
-from hyperrl_lab.config import CONFIG_FILE, RunConfig, write_config
+from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config, write_config
 from hyperrl_lab.folder import RunFolder, check_unused
 from hyperrl_lab.ids import resolve_id
 from hyperrl_lab.importing import load_agent, load_env_kwargs
 from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.log import PROGRESS_FILE, RunLog
-from hyperrl_lab.plots import CURVE_FILE, MEMORY_FILE, SCHEDULE_FILE, draw_pictures
+from hyperrl_lab.plots import CURVE_FILE, MEMORY_FILE, PICTURES, SCHEDULE_FILE, draw_pictures
 from hyperrl_lab.progress import Progress
-from hyperrl_lab.results import ENTRIES_FILE, SUMMARY_FILE, write_entries
+from hyperrl_lab.results import ENTRIES_FILE, SUMMARY_FILE, read_columns, write_entries
 from hyperrl_lab.tables import TABLES, RunTables
 
 # The policy as Stable-Baselines3 saves it, in pickles that this project never loads, and as it does.
@@ -38,7 +40,7 @@ MODEL_FILE, NORMALIZER_FILE, POLICY_FILE = "model.zip", "vecnormalize.pkl", "pol
 _RESULTS = (
     *(PROGRESS_FILE, *TABLES, ENTRIES_FILE, SUMMARY_FILE),
     *(MODEL_FILE, NORMALIZER_FILE, POLICY_FILE),
-    *(CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE),
+    *PICTURES,
 )
 # During the run the Parquet files lag behind by at most this long.
 _SECONDS_BETWEEN_WRITES = 120.0
@@ -185,12 +187,15 @@ class TrainingRun:
                     raise
             learner = self._inner.learner
             diverged = learner.updates_refused == learner.update_step
+            memory = self._memory()
+            if pictures:
+                # Before the run counts as ended: what is recorded and not there, `draw_missing` draws. The
+                # pictures of an interruption are of a part of the run.
+                for name in (CURVE_FILE, SCHEDULE_FILE, *([] if memory is None else [MEMORY_FILE])):
+                    self._files.claim(name).unlink(missing_ok=True)
             summary = self._write("interrupted" if not finished else "diverged" if diverged else "finished")
         if pictures:
             self.progress.activity = "drawing"
-            memory = self._memory()
-            for name in (CURVE_FILE, SCHEDULE_FILE, *([] if memory is None else [MEMORY_FILE])):
-                self._files.claim(name)
             draw_pictures(self.folder, self.config.name, memory)
         self.progress.activity = "done"
         return summary
@@ -271,6 +276,33 @@ class TrainingRun:
         summary = {"run": self.config.name, "status": status, **self.progress.summary(), **cost}
         write_text(self._files.claim(SUMMARY_FILE), json.dumps(summary, indent=2) + "\n")
         return summary
+
+
+def draw_missing(folder: Path) -> bool:
+    """Draws the pictures of a run that has ended, if its process was killed before they were there.
+
+    Args:
+        folder: The run's.
+
+    Returns:
+        Whether there was anything to draw.
+
+    Raises:
+        InUseError: Another process is using the folder, perhaps to draw them.
+        OSError: A file cannot be read or written.
+        ValueError: `config.json` or `files.json` is damaged.
+    """
+    if not RunFolder(folder).missing(PICTURES):
+        return False
+    with FolderLock(folder):
+        files, memory = RunFolder(folder), None
+        files.tidy()
+        if ENTRIES_FILE in files.own():
+            entries = read_columns(folder / ENTRIES_FILE)
+            keys = np.stack([column for name, column in entries.items() if name.startswith("key_")], axis=1)
+            memory = SimpleNamespace(keys=keys, actions=entries["action"], values=entries["value"])
+        draw_pictures(folder, read_config(folder / CONFIG_FILE)[0].name, memory)
+    return True
 
 
 def write_model(learner: InnerLearner, files: RunFolder) -> None:

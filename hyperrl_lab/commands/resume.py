@@ -12,7 +12,7 @@ from hyperrl_lab.commands.base import add_checkpoint_minutes, complain, warn_of_
 from hyperrl_lab.commands.train import drive
 from hyperrl_lab.config import CONFIG_FILE, read_config
 from hyperrl_lab.results import outcome
-from hyperrl_lab.run import TrainingRun
+from hyperrl_lab.run import TrainingRun, draw_missing
 
 
 def add(subcommands: Any) -> None:
@@ -34,7 +34,8 @@ def _resume(arguments: argparse.Namespace, console: Console) -> int:
     def interrupted_run() -> TrainingRun | None:
         config, made_with = read_config(folder / CONFIG_FILE)
         if (ended := outcome(folder)) is not None:
-            console.print(f"{folder}: the run has already {ended}; nothing is left to do.", markup=False)
+            done = "its pictures are drawn now" if draw_missing(folder) else "nothing is left to do"
+            console.print(f"{folder}: the run has already {ended}; {done}.", markup=False)
             return None
         warn_of_versions(made_with)
         run = TrainingRun(

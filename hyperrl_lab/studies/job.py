@@ -17,10 +17,12 @@ from hyperrl_lab.commands.base import complain, warn_of_versions
 from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
 from hyperrl_lab.display import Display
 from hyperrl_lab.evaluation import evaluate, read_evaluation
+from hyperrl_lab.folder import RunFolder
 from hyperrl_lab.lock import InUseError
+from hyperrl_lab.plots import PICTURES
 from hyperrl_lab.progress import Progress
 from hyperrl_lab.results import outcome
-from hyperrl_lab.run import TrainingRun
+from hyperrl_lab.run import TrainingRun, draw_missing
 
 # Of a log, whose lines do not wrap.
 _LOG_WIDTH = 240
@@ -121,6 +123,7 @@ def is_done(folder: Path, config: RunConfig, evaluate_episodes: int) -> bool:
     return (
         is_begun(folder, config)
         and outcome(folder) is not None
+        and not RunFolder(folder).missing(PICTURES)
         and not _evaluation_is_due(folder, evaluate_episodes)
     )
 
@@ -163,6 +166,8 @@ def _carry_out(job: Job, report: Callable[[Snapshot], None], stop: Callable[[], 
         report(snapshot(run.progress))
         if summary["status"] == "interrupted":
             return Ending("interrupted")
+    else:
+        draw_missing(job.folder)
     if _evaluation_is_due(job.folder, job.evaluate_episodes):
         if stop():
             return Ending("interrupted")

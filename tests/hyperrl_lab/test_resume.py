@@ -38,6 +38,7 @@ from hyperrl_lab.config import CONFIG_FILE, RunConfig, read_config
 from hyperrl_lab.lock import HOLDER_FILE, LOCK_FILE, FolderLock
 from hyperrl_lab.results import read_episodes
 from hyperrl_lab.run import TrainingRun
+from hyperrl_lab.studies.job import Job, carry_out, is_done
 
 # Agents that keep what their choices have led to.
 METHODS = (
@@ -261,6 +262,34 @@ def test_sigkill_costs_an_agent_nothing(start, tmp_path):
     assert process.exitcode == -signal.SIGKILL
     assert main(["resume", str(cut)]) == 0
     assert results(cut) == results(undisturbed)
+
+
+@pytest.mark.parametrize("agent", ["random", "epgt"])
+def test_a_run_that_is_killed_while_it_draws_gets_its_pictures(agent, start, tmp_path, capsys):
+    folder = tmp_path / "run"
+    small = {"n_steps": 64, "batch_size": 32, "n_epochs": 2}
+    kwargs = {"env_id": "CartPole-v1", "learner_kwargs": small}
+    configuration = RunConfig("HyperRL-PPO-v0", agent, 3, 1024, kwargs)
+    interrupted = TrainingRun(configuration, folder)
+    interrupted.train(stop=lambda: interrupted.progress.hyper_steps == 50)
+    assert list(folder.glob("*.png"))
+    process = start(["resume", folder], death=("hyperrl_lab.run", "draw_pictures", 1))
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    # Those of the interruption show a part of the run.
+    assert not list(folder.glob("*.png"))
+    config = read_config(folder / CONFIG_FILE)[0]
+    assert not is_done(folder, config, 0)
+    assert main(["resume", str(folder)]) == 0
+    assert "already finished; its pictures are drawn now" in capsys.readouterr().out
+    pictures = {"learning_curve.png", "schedule.png"} | ({"memory.png"} if agent == "epgt" else set())
+    assert {path.name for path in folder.glob("*.png")} == pictures
+    assert is_done(folder, config, 0)
+    # A study continues in the same way.
+    (folder / "schedule.png").unlink()
+    job = Job("run", folder, tmp_path / "run.log", config, 0, 5.0)
+    assert carry_out(job, lambda snapshot: None, lambda: False).status == "finished"
+    assert {path.name for path in folder.glob("*.png")} == pictures
 
 
 def test_a_finished_run_stays_as_it_is(small, tmp_path, capsys):
