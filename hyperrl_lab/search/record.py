@@ -7,6 +7,7 @@ its best run, and `summary.json` counts the environment steps of all runs. `sear
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,9 +67,10 @@ def best(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The run of the highest score, the earliest of several; None if none has a score.
 
     Args:
-        runs: Each has a `score`, which may be None.
+        runs: Each has a `score`, which may be None. One that is not finite, because a reward was not, is
+            none.
     """
-    scored = [run for run in runs if run["score"] is not None]
+    scored = [run for run in runs if run["score"] is not None and math.isfinite(run["score"])]
     return max(scored, key=lambda run: run["score"], default=None)
 
 

@@ -23,7 +23,7 @@ from hyperrl_lab.config import CONFIG_FILE, RunConfig
 from hyperrl_lab.folder import RunFolder
 from hyperrl_lab.progress import Progress
 from hyperrl_lab.results import SUMMARY_FILE, outcome
-from hyperrl_lab.run import CHECKPOINT_MINUTES, TrainingRun
+from hyperrl_lab.run import CHECKPOINT_MINUTES, TrainingRun, draw_missing
 from hyperrl_lab.search.ranges import Range, run_keywords
 from hyperrl_lab.search.record import search_folder, write_results
 
@@ -89,6 +89,8 @@ def run_trials(
                 summary = training.train(on_step=pruning.report, stop=pruning.stop, pictures=pictures)
                 if summary["status"] == "interrupted" and not pruning.pruned:
                     break
+            else:
+                draw_missing(path)
             _tell(study, trial, summary)
             on_trial(_entry(study.trials[trial.number]))
         done = [_entry(trial) for trial in study.trials if trial.state.is_finished()]

@@ -11,6 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from hyperrl_lab import run as run_module
 from hyperrl_lab.cli import main
 from hyperrl_lab.config import read_config
 from hyperrl_lab.evaluation import evaluate
@@ -160,6 +161,28 @@ def test_the_trial_that_was_cut_off_is_resumed_from_its_checkpoint(run_config, g
     for name in ("mean_return", "env_steps", "episodes", "best", "runs"):
         assert continued[name] == summary[name]
     assert summary["env_steps"] == 2 * 256
+
+
+def test_a_trial_that_was_killed_while_it_drew_gets_its_pictures(run_config, tmp_path, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    config, choices = search_config(run_config({"learning_rate": [1e-4, 1e-2]}), "grid")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "draw_pictures", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_trials(config, tmp_path, choices)
+    run_trials(config, tmp_path, choices)
+    for folder in (tmp_path, tmp_path / "trials" / "0000", tmp_path / "trials" / "0001"):
+        assert {path.name for path in folder.glob("*.png")} == {"learning_curve.png", "schedule.png"}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_never_the_best(bad):
+    runs = [{"score": score} for score in (bad, 1.0, None, 2.0)]
+    assert record.best(runs) == {"score": 2.0}
+    assert record.best(runs[::-1]) == {"score": 2.0}
+    assert record.best(runs[:1]) is None
 
 
 @pytest.mark.parametrize("best", [0, 1])
