@@ -20,7 +20,8 @@ from hyperrl_lab.summaries import SCORE_EPISODES, running_mean
 
 CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE = "learning_curve.png", "schedule.png", "memory.png"
 RETURN = "return of an inner episode (undiscounted)"
-PICTURES = (CURVE_FILE, SCHEDULE_FILE, MEMORY_FILE)
+# What every run has; a memory can have too few keys to be drawn.
+PICTURES = (SCHEDULE_FILE, CURVE_FILE)
 _MEMORY_POINTS = 2_000
 # The smallest number of keys that is drawn.
 FEWEST_KEYS = 10
@@ -39,10 +40,11 @@ def draw_pictures(folder: Path, title: str, memory: Any = None) -> None:
         title: Names the run.
         memory: The agent's episodic memory, if it has one.
     """
-    learning_curve(read_episodes(folder), title, folder / CURVE_FILE, default_runs(folder))
-    schedule(read_actions(folder), title, folder / SCHEDULE_FILE)
     if memory is not None:
         memory_map(memory.keys, memory.values, memory.actions, title, folder / MEMORY_FILE)
+    # The last: with them all are there.
+    schedule(read_actions(folder), title, folder / SCHEDULE_FILE)
+    learning_curve(read_episodes(folder), title, folder / CURVE_FILE, default_runs(folder))
 
 
 def learning_curve(

@@ -30,7 +30,7 @@ from hyperrl_lab.ids import resolve_id
 from hyperrl_lab.importing import load_agent, load_env_kwargs
 from hyperrl_lab.lock import FolderLock
 from hyperrl_lab.log import PROGRESS_FILE, RunLog
-from hyperrl_lab.plots import CURVE_FILE, MEMORY_FILE, PICTURES, SCHEDULE_FILE, draw_pictures
+from hyperrl_lab.plots import MEMORY_FILE, PICTURES, draw_pictures
 from hyperrl_lab.progress import Progress
 from hyperrl_lab.results import ENTRIES_FILE, SUMMARY_FILE, read_columns, write_entries
 from hyperrl_lab.tables import TABLES, RunTables
@@ -40,7 +40,7 @@ MODEL_FILE, NORMALIZER_FILE, POLICY_FILE = "model.zip", "vecnormalize.pkl", "pol
 _RESULTS = (
     *(PROGRESS_FILE, *TABLES, ENTRIES_FILE, SUMMARY_FILE),
     *(MODEL_FILE, NORMALIZER_FILE, POLICY_FILE),
-    *PICTURES,
+    *(*PICTURES, MEMORY_FILE),
 )
 # During the run the Parquet files lag behind by at most this long.
 _SECONDS_BETWEEN_WRITES = 120.0
@@ -191,7 +191,7 @@ class TrainingRun:
             if pictures:
                 # Before the run counts as ended: what is recorded and not there, `draw_missing` draws. The
                 # pictures of an interruption are of a part of the run.
-                for name in (CURVE_FILE, SCHEDULE_FILE, *([] if memory is None else [MEMORY_FILE])):
+                for name in (*PICTURES, *([] if memory is None else [MEMORY_FILE])):
                     self._files.claim(name).unlink(missing_ok=True)
             summary = self._write("interrupted" if not finished else "diverged" if diverged else "finished")
         if pictures:

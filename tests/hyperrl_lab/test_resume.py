@@ -292,6 +292,17 @@ def test_a_run_that_is_killed_while_it_draws_gets_its_pictures(agent, start, tmp
     assert {path.name for path in folder.glob("*.png")} == pictures
 
 
+def test_a_memory_with_too_few_keys_to_draw_leaves_nothing_to_do(tmp_path, capsys):
+    kwargs = {"env_id": "CartPole-v1", "learner_kwargs": {"n_steps": 64, "batch_size": 64, "n_epochs": 1}}
+    configuration = RunConfig("HyperRL-PPO-v0", "epgt", 3, 192, kwargs)
+    TrainingRun(configuration, tmp_path).train()
+    assert "memory.png" not in {path.name for path in tmp_path.iterdir()}
+    config = read_config(tmp_path / CONFIG_FILE)[0]
+    assert is_done(tmp_path, config, 0)
+    assert main(["resume", str(tmp_path)]) == 0
+    assert "already finished; nothing is left to do" in capsys.readouterr().out
+
+
 def test_a_finished_run_stays_as_it_is(small, tmp_path, capsys):
     TrainingRun(small["ppo"], tmp_path).train(pictures=False)
     files = tree(tmp_path)
