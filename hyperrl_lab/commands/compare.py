@@ -63,6 +63,8 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
     try:
         if not 2 <= len(folders) <= MOST_RUNS:
             raise ValueError(f"Give 2 to {MOST_RUNS} runs, not {len(folders)}.")
+        if path.suffix.lower() != ".png":
+            raise ValueError(f"The picture is a PNG file: give --out a name that ends in .png, not {path}.")
         if path.exists() or path.is_symlink():
             raise FileExistsError(f"{path} exists: it is not overwritten. Give another file with --out.")
         rows = [_row(folder) for folder in folders]

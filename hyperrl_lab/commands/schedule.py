@@ -35,17 +35,15 @@ def add(subcommands: Any) -> None:
     parser.add_argument(
         "--windows",
         type=whole_number,
-        default=WINDOWS,
         metavar="N",
-        help="number of equal stretches of the run; each gets one value (default: %(default)s, or one per "
+        help=f"number of equal stretches of the run; each gets one value (default: {WINDOWS}, or one per "
         "update phase if there are fewer)",
     )
     parser.add_argument(
         "--smoothing",
         type=whole_number,
-        default=SMOOTHING,
         metavar="N",
-        help="number of neighbouring windows to average over (default: %(default)s; 1: no smoothing)",
+        help=f"number of neighbouring windows to average over (default: {SMOOTHING}; 1: no smoothing)",
     )
     parser.add_argument("--exact", action="store_true", help="every choice of a single run, update by update")
 
@@ -53,17 +51,19 @@ def add(subcommands: Any) -> None:
 def _schedule(arguments: argparse.Namespace, console: Console) -> int:
     path: Path = arguments.out
     try:
-        for option in ("windows", "smoothing"):
-            if getattr(arguments, option) < 1:
-                raise ValueError(f"--{option} must be at least 1, not {getattr(arguments, option)}.")
+        given = {
+            name: value
+            for name in ("windows", "smoothing")
+            if (value := getattr(arguments, name)) is not None
+        }
+        for name, value in given.items():
+            if arguments.exact:
+                raise ValueError(f"--exact takes every choice as it was: leave out --{name}.")
+            if value < 1:
+                raise ValueError(f"--{name} must be at least 1, not {value}.")
         if path.exists():
             _check_own(path)
-        schedule = export_schedule(
-            arguments.folders,
-            windows=arguments.windows,
-            smoothing=arguments.smoothing,
-            exact=arguments.exact,
-        )
+        schedule = export_schedule(arguments.folders, exact=arguments.exact, **given)
         write_text(path, schedule.to_json())
     except USERS_ERRORS as error:
         complain(str(error) or repr(error))

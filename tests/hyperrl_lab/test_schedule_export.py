@@ -298,6 +298,7 @@ def test_bad_input_says_what_would_be_right(tmp_path, capsys):
         ([one, one, "--exact"], "give one folder"),
         ([tmp_path / "none"], "cannot be read"),
         ([one, "--windows", 0], "--windows must be at least 1"),
+        ([one, "--exact", "--smoothing", 3], "--exact takes every choice as it was: leave out --smoothing"),
     ]:
         assert main(["schedule", *map(str, arguments), *out]) == 2
         assert message in capsys.readouterr().err

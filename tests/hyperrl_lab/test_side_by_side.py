@@ -111,6 +111,8 @@ def test_bad_input_says_what_would_be_right(two_runs, tmp_path, capsys):
         assert main(["compare", *arguments, "--out", str(out)]) == 2
         assert message in capsys.readouterr().err
         assert not out.exists()
+    assert main(["compare", *two_runs, "--out", str(tmp_path / "a.txt")]) == 2
+    assert "give --out a name that ends in .png" in capsys.readouterr().err
     out.write_text("mine")
     assert main(["compare", *two_runs, "--out", str(out)]) == 2
     assert "is not overwritten" in capsys.readouterr().err
