@@ -71,6 +71,16 @@ def test_numbers_that_are_missing_are_damage(file, missing):
         read_experience(file)
 
 
+def test_columns_of_a_run_that_differ_in_length_are_damage(file):
+    table = pq.read_table(file)
+    place = table.schema.get_field_index("change.learning_rate")
+    first, *others = table.column(place).to_pylist()
+    column = pa.array([first[:-1], *others], table.schema.field(place).type)
+    pq.write_table(table.set_column(place, table.schema.field(place), column), file)
+    with pytest.raises(ValueError, match="is empty or damaged: the columns of a run differ in length"):
+        read_experience(file)
+
+
 def test_another_version_and_other_tables(file):
     rewritten(file, version="7", hyperrl="9.9")
     with pytest.raises(ValueError, match=r"version 7 of Hyper-RL 9\.9.*build it anew"):
