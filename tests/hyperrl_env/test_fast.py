@@ -366,6 +366,31 @@ def test_matrices_as_observations_and_actions():
     assert_close(eager, fast, 1e-4)
 
 
+class WholeNumbers(gym.Env):
+    """Observations are integers, until they are normalised."""
+
+    observation_space = gym.spaces.Box(-5, 5, (3,), np.int64)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.integers(-5, 6, 3), {}
+
+    def step(self, action):
+        observation = self.np_random.integers(-5, 6, 3)
+        return observation, float(action), False, bool(observation[0] == 5), {}
+
+
+@pytest.mark.parametrize("policy", [{}, {"features_extractor_class": Bottleneck}])
+def test_normalised_integers_are_acted_on_as_the_fractions_that_they_are(policy):
+    learners = [
+        make("A2C", backend, WholeNumbers, n_steps=20, policy_kwargs=policy) for backend in ("eager", "fast")
+    ]
+    assert learners[1].is_fast
+    for _ in range(2):
+        assert_same_rollouts(*learners, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("vec_backend", ["gymnasium", "envpool"])
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("n_envs", [1, 3])

@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 import agents
 from hyperrl_env import Hyperparameter
@@ -44,6 +45,16 @@ class Poisoned(gym.Env):
         obs = np.array([0.1 * (self.t % 7), 1.0 if observation is None else observation])
         obs = obs.astype(self.observation_space.dtype)
         return obs, 1.0 if reward is None else reward, False, self.t % 7 == 0, {}
+
+
+class Halves(BaseFeaturesExtractor):
+    """A features extractor of one's own."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space, features_dim=2)
+
+    def forward(self, observations):
+        return observations / 2
 
 
 def finite(value):
@@ -109,11 +120,12 @@ def test_what_the_inner_environment_gives(algorithm, backend, poison, normalize,
 @pytest.mark.parametrize("backend", ["eager", "fast"])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("at", [20, 32])
-def test_observations_that_networks_cannot_take(backend, value, normalize, at, make_env):
+@pytest.mark.parametrize("policy", [{}, {"features_extractor_class": Halves}])
+def test_observations_that_networks_cannot_take(backend, value, normalize, at, policy, make_env):
     """As infinite ones, unless they are normalised to what networks can take."""
     env = make_env(
         "PPO",
-        **PPO,
+        **{**PPO, "learner_kwargs": {**PPO["learner_kwargs"], "policy_kwargs": policy}},
         env_id=None,
         env_fn=lambda: Poisoned((None, BEYOND[value]), at, True, np.float64),
         backend=backend,

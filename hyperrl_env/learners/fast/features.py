@@ -75,7 +75,9 @@ class NetworkFeatures(Features):
         self._at_once = at_once if type(policy.features_extractor) is NatureCNN else None
         self._images = _are_scaled(policy)
         self._scaled: Floats = np.empty(0, np.float32)
-        self.dtype = np.dtype(policy.observation_space.dtype)
+        dtype = np.dtype(policy.observation_space.dtype)
+        # What is finite in float64 alone is not finite to a network.
+        self.dtype = np.dtype(np.float32) if dtype.kind == "f" else dtype
 
     def __call__(self, observations: NDArray[Any]) -> Floats:
         """See `Features.__call__`."""

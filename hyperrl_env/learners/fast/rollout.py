@@ -141,7 +141,8 @@ def collect_fast(model: OnPolicyAlgorithm, policy: ActorCritic) -> RecordedPhase
         statistics = _ObservationStatistics(normalizer, model.n_envs)
     n_steps, n_envs, action_space = model.n_steps, model.n_envs, model.action_space
     box = action_space if isinstance(action_space, spaces.Box) else None
-    dtype = policy.features.dtype
+    # Normalised observations are fractions, whatever the space says: the buffer alone takes its type.
+    dtype = policy.features.dtype if statistics is None else np.dtype(np.float32)
     current = np.asarray(model._last_obs, dtype)
     observations, features = np.empty((n_steps, *current.shape), dtype), []
     actions = np.empty((n_steps, n_envs, 1 if box is None else math.prod(box.shape)), np.float32)
