@@ -73,8 +73,8 @@ class InnerLearner(OnPolicyAlgorithm):
     # What belongs to the run and not to the SB3 algorithm. SB3 saves the attributes of an algorithm, and a
     # learner on a model of the user's shares them with it: these are kept apart.
     __slots__ = (
-        *("_collector", "_defaults", "_last_episode_return", "_own_values", "_reward_gamma"),
-        *("fast", "gradient_history", "targets", "update_phase"),
+        *("_collector", "_defaults", "_last_episode_return", "_model_discounts", "_own_values"),
+        *("_reward_gamma", "fast", "gradient_history", "targets", "update_phase"),
     )
 
     offered: ClassVar[tuple[str, ...]]
@@ -253,6 +253,7 @@ class InnerLearner(OnPolicyAlgorithm):
     def adopt_settings(self) -> None:
         """Makes the model's present settings those that `default_values` is about."""
         self._defaults = self.settings()
+        self._model_discounts = self.gamma, self.gae_lambda
         self._own_values = math.nan, {}
 
     def put_back_settings(self) -> None:
@@ -263,7 +264,8 @@ class InnerLearner(OnPolicyAlgorithm):
             else:
                 setattr(self, name, setting)
         buffer = self.rollout_buffer
-        buffer.gamma, buffer.gae_lambda = self.gamma, self.gae_lambda
+        buffer.gamma, buffer.gae_lambda = self._defaults["gamma"], self._defaults["gae_lambda"]
+        self.gamma, self.gae_lambda = self._model_discounts
 
     def end_run(self) -> None:
         """Leaves the model as it is to be used and trained outside the run; may be called at any time."""
@@ -319,13 +321,18 @@ class InnerLearner(OnPolicyAlgorithm):
         return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
     def settings(self) -> dict[str, Any]:
-        """What the hyperparameters offered are set to, by the attribute: numbers, and SB3's schedules."""
-        return {name: getattr(self, name) for name in self.offered} | {"learning_rate": self.lr_schedule}
+        """What the hyperparameters offered are set to, by the attribute: numbers, and SB3's schedules.
+
+        Gamma and lambda are the rollout buffer's. SB3 estimates advantages with these, whatever is assigned
+        to the model after its construction.
+        """
+        attributes = {name: getattr(self, name) for name in self.offered}
+        return attributes | {"learning_rate": self.lr_schedule} | self._discounts._asdict()
 
     @property
     def _discounts(self) -> Discounts:
         """The gamma and lambda in force."""
-        return Discounts(self.gamma, self.gae_lambda)
+        return Discounts(self.rollout_buffer.gamma, self.rollout_buffer.gae_lambda)
 
     def _estimate_targets(self, rollout: CollectedRollout, discounts: Discounts) -> Targets:
         return sb3_targets(self.rollout_buffer, rollout, discounts)
@@ -342,13 +349,13 @@ class InnerLearner(OnPolicyAlgorithm):
             update_learning_rate(self.policy.optimizer, value)
             return
         setattr(self, name, value)
-        if name in ("gamma", "gae_lambda"):
+        if name in Discounts._fields:
             setattr(self.rollout_buffer, name, value)
 
     def _in_force(self, name: str) -> float:
         if name == "learning_rate":
             return cast(float, self.policy.optimizer.param_groups[0]["lr"])
-        return cast(float, getattr(self, name))
+        return cast(float, getattr(self.rollout_buffer if name in Discounts._fields else self, name))
 
     def _optimise(self, loss: Tensor, **statistics: Tensor) -> None:
         """Clipped gradient step on the objective (see `refuse_or_step`).

@@ -214,9 +214,11 @@ class UserModelCollector(Collector):
         learner = self.learner
         chosen, self._n_steps = learner.values_in_force(), learner.n_steps
         learner.put_back_settings()
-        yield
-        # Callbacks may have changed them.
-        learner.adopt_settings()
+        try:
+            yield
+        finally:
+            # Callbacks may have changed them, and have stopped the training then.
+            learner.adopt_settings()
         learner.apply(chosen)
 
     def collect(self) -> RecordedPhase:

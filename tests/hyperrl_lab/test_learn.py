@@ -392,13 +392,67 @@ class Anneals(BaseCallback):
         self.model.lr_schedule = LinearSchedule(1e-3, 1e-4, 1.0)
 
 
-def test_a_callback_changes_settings(bits_of):
+class AnnealsTargets(BaseCallback):
+    """SB3 estimates advantages by the buffer's gamma and lambda; by the model's it bootstraps, or nothing."""
+
+    def _on_step(self):
+        self.model.rollout_buffer.gae_lambda = 0.9 - self.n_calls / 100
+        self.model.gamma = 0.8
+        return True
+
+    def _on_rollout_start(self):
+        self.model.rollout_buffer.gamma = 0.9
+        self.model.gae_lambda = 0.7
+
+
+class AnnealsAndStops(Anneals):
+    def _on_step(self):
+        return super()._on_step() and self.n_calls < 20
+
+
+def chosen_by_the_user(model):
+    buffer = model.rollout_buffer
+    return model.gamma, model.gae_lambda, buffer.gamma, buffer.gae_lambda, model.ent_coef
+
+
+@pytest.mark.parametrize("callback", [Anneals, AnnealsTargets, AnnealsAndStops])
+def test_a_callback_changes_settings(callback, bits_of):
     found = []
     for call in (plainly, as_it_is):
         model = schedules_of_ppo(PPO)
-        call(model, 150, callback=Anneals())
-        found.append((bits_of(model), model.ent_coef, model.clip_range(0.5)))
+        call(model, 150, callback=callback())
+        found.append((bits_of(model), chosen_by_the_user(model), model.clip_range(0.5)))
     assert found[1] == found[0]
+
+
+@pytest.mark.parametrize("cls", [PPO, A2C, ACKTR])
+def test_discounts_that_were_changed_before(cls, bits_of):
+    found = []
+    for call in (plainly, as_it_is, partial(learn, agent="fixed", backend="fast")):
+        model = dummy(cls)
+        model.gamma, model.gae_lambda, model.rollout_buffer.gamma = 0.5, 0.6, 0.9
+        call(model, model.n_steps * model.n_envs)
+        buffer = model.rollout_buffer
+        # SB3's A2C leaves its buffer flattened.
+        targets = [np.sort(part, axis=None) for part in (buffer.rewards, buffer.advantages, buffer.returns)]
+        found.append((bits_of(model), chosen_by_the_user(model), targets))
+    assert found[1][:2] == found[0][:2]
+    assert found[2][1] == found[0][1]
+    np.testing.assert_allclose(found[2][2], found[0][2], rtol=1e-4, atol=1e-4)
+
+
+def test_a_choice_of_lambda_goes_with_the_gamma_in_force():
+    model = dummy(PPO)
+    model.rollout_buffer.gamma, model.rollout_buffer.gae_lambda = 0.9, 0.8
+    space = {"gae_lambda": [0.7]}
+    env = gym.make("HyperRL-v0", model=model, total_env_steps=64, search_space=space).unwrapped
+    assert env.search_space.bins == {"gae_lambda": (0.7, 0.8)}
+    _, info = env.reset()
+    assert info["hyperparameters"]["gamma"] == 0.9
+    env.step(env.search_space.action({"gae_lambda": 0.7}))
+    assert (model.rollout_buffer.gamma, model.rollout_buffer.gae_lambda) == (0.9, 0.7)
+    env.close()
+    assert chosen_by_the_user(model)[:4] == (0.99, 0.95, 0.9, 0.8)
 
 
 class Idle(BaseCallback):

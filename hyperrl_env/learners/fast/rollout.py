@@ -221,19 +221,23 @@ def _fill_buffer(
     log_probs = policy.distribution.log_prob(
         policy.policy_output(features), actions.reshape(rollout.rewards.size, -1)
     )
-    discounts = Discounts(model.gamma, model.gae_lambda)
+    # Those of the model and of the buffer can differ, and SB3 uses each in its place.
+    rewards, discounts = rollout.bootstrapped_rewards(model.gamma), Discounts(buffer.gamma, buffer.gae_lambda)
     buffer.observations[:], buffer.actions[:] = observations, actions
-    buffer.rewards[:] = rollout.bootstrapped_rewards(discounts.gamma)
+    buffer.rewards[:] = rewards
     buffer.values[:], buffer.log_probs[:] = rollout.values, log_probs.reshape(shape)
     buffer.episode_starts[0] = model._last_episode_starts
     buffer.episode_starts[1:] = rollout.dones[:-1]
-    buffer.advantages, buffer.returns = fast_targets(rollout, discounts)
+    buffer.advantages, buffer.returns = _targets(rewards, rollout, discounts)
     buffer.pos, buffer.full = len(rollout.rewards), True
 
 
 def fast_targets(rollout: CollectedRollout, discounts: Discounts) -> Targets:
     """Advantages and returns, for all steps at once."""
-    rewards = rollout.bootstrapped_rewards(discounts.gamma)
+    return _targets(rollout.bootstrapped_rewards(discounts.gamma), rollout, discounts)
+
+
+def _targets(rewards: NDArray[np.floating], rollout: CollectedRollout, discounts: Discounts) -> Targets:
     found = advantages(rewards, rollout.values, rollout.last_values, rollout.dones, *discounts).astype(
         np.float32
     )
