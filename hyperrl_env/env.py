@@ -170,7 +170,8 @@ class HyperRLEnv(gym.Env[Observation, Any]):
     to continue: networks, optimiser, gradients, rollout at hand, statistics, generators, counters and the
     simulators' own state. With the agent's `state_dict()`, *run 2N* is then *run N, save, new process,
     load, run N*, to the bit. `snapshot()` and `restore(snapshot)` do the same in memory. `load` and
-    `restore` need no `reset` before, and return what `reset` would: observation and info.
+    `restore` need no `reset` before, and return what `reset` would: observation and info. `copy.deepcopy`
+    and `pickle` of an environment do so too, unless it trains a `model` of yours.
 
     MuJoCo, classic control and Atari without sticky actions continue in the middle of their episodes.
     The state of other simulators cannot be restored (Box2D, EnvPool, inner environments and wrappers of
@@ -367,7 +368,7 @@ class HyperRLEnv(gym.Env[Observation, Any]):
         """
         run = self._present_run()
         if self._episode.over:
-            raise ResetNeeded(self._reset_needed(run))
+            raise ResetNeeded(self._episode.reset_needed(failed=run.failed))
         learner = run.learner
         values = self.search_space.values(action, learner.default_values())
         refused, epoch, decision = learner.updates_refused, learner.epoch, self._config.decision
@@ -617,25 +618,23 @@ class HyperRLEnv(gym.Env[Observation, Any]):
             else:
                 self._renderer.start_again(self._run.env_steps, self._run.learner.values_in_force())
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a deep copy or a pickle is made of: the run as a snapshot, for its simulators are not copied."""
+        run = self._run
+        kept = None if run is None or run.failed else self.snapshot()
+        return {**vars(self), "_run": kept, "_finished_learner": None, "_renderer": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _run=None)
+        if (kept := state["_run"]) is not None:
+            self._load(kept)
+
     # ------------------------------------------------------------------ the run
 
     def _present_run(self) -> InnerRun:
         if self._run is None:
             raise ResetNeeded("There is no run yet: call reset() first.")
         return self._run
-
-    def _reset_needed(self, run: InnerRun) -> str:
-        """Why `step` needs a `reset` first, and what that would do."""
-        if run.failed:
-            return (
-                "An environment phase failed: call reset() to start a new run, or restore an earlier state."
-            )
-        if self.run_finished:
-            return (
-                "The run is finished: call reset() to start a new one. The trained model is "
-                "env.unwrapped.finished_learner.model."
-            )
-        return "The learning episode is over: call reset() to continue the run."
 
     def _warn_of_new_run(self, run: InnerRun) -> None:
         """Warns once of a `reset()` that replaces a finished run's model, and once of an unfinished one's."""

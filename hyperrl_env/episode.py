@@ -95,6 +95,23 @@ class Episode:
         """The hyper-reward; if it is not finite, the worst of the run so far."""
         return reward if math.isfinite(reward) else self.worst_reward
 
+    def reset_needed(self, *, failed: bool) -> str:
+        """Why `step` needs a `reset` first, and what that would do.
+
+        Args:
+            failed: Whether an environment phase of the run failed.
+        """
+        if failed:
+            return (
+                "An environment phase failed: call reset() to start a new run, or restore an earlier state."
+            )
+        if self.run_finished:
+            return (
+                "The run is finished: call reset() to start a new one. The trained model is "
+                "env.unwrapped.finished_learner.model."
+            )
+        return "The learning episode is over: call reset() to continue the run."
+
     @property
     def _phases_after(self) -> int | None:
         return None if self.phases_left is None else self.phases_left - 1

@@ -98,6 +98,12 @@ class UserRunConfig:
             close=learner.end_run,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            "An environment that trains a model of yours cannot be copied or pickled: it trains the model in "
+            "place. snapshot() and restore() go back in time; save() and load() continue elsewhere."
+        )
+
     def identity(self) -> dict[str, Any]:
         """What two models must have in common for one to continue from the other's state."""
         learner = self._learner

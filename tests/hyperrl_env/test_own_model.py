@@ -1,5 +1,8 @@
 """`HyperRL-v0`: the Hyper-RL environment of a model of the user's own."""
 
+import copy
+import pickle
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -110,6 +113,15 @@ def test_branches_from_a_snapshot_are_the_same(seed, backend, bits_of):
             obs, reward, *_, info = env.step(action)
         found.append((obs.tobytes(), reward, info, bits_of(model)))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps])
+def test_it_is_not_copied(copied):
+    """The copy of a model and of its second view would be two models."""
+    env = make_env(make_model())
+    env.reset()
+    with pytest.raises(TypeError, match=r"a model of yours cannot be copied or pickled.*snapshot\(\)"):
+        copied(env)
 
 
 def test_a_snapshot_brings_its_own_generators(bits_of):

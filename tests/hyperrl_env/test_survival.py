@@ -1,7 +1,9 @@
 """Run 2N equals run N, save, new process, load, run N; and branches from one state."""
 
+import copy
 import hashlib
 import multiprocessing
+import pickle
 
 import gymnasium as gym
 import numpy as np
@@ -236,6 +238,29 @@ def test_branches_are_identical_until_their_actions_differ(algorithm, backend, m
     left.restore(snapshot)
     right.restore(snapshot)
     assert bits_of(left.learner) == bits_of(right.learner)
+
+
+@pytest.mark.parametrize("backend", ["eager", "fast"])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_on_by_itself(copied, normalize, backend, make_env, bits_of):
+    env = make_env("PPO", backend=backend, normalize=normalize, render_mode="ansi")
+    for _ in range(2):
+        other = copied(env)
+        for each in (env, other):
+            each.reset(seed=0)
+            take(each, 1)
+        third = copied(other)
+        assert bits_of(third.learner) == bits_of(env.learner)
+        for action in (2, 0, 1, 1):
+            take(other, action)
+        for action in (2, 0, 1, 1):
+            take(env, action)
+            take(third, action)
+        assert bits_of(third.learner) == bits_of(env.learner) == bits_of(other.learner)
+        assert third.render() == env.render()
+        for each in (env, other, third):
+            each.close()
 
 
 def test_a_reseeded_branch_goes_its_own_way_and_the_same_one_again(make_env, bits_of):
