@@ -14,7 +14,7 @@
 # # Learning from run to run
 #
 # Within one run nobody can tell what a single choice of a hyperparameter was worth. What a whole run was trained with is
-# plain to see in its score, so there is something to learn from run to run. The package ships what some 300 runs of PPO
+# plain to see in its score, so there is something to learn from run to run. The package ships what some 400 runs of PPO
 # did and how they ended. This notebook looks at what the agent `prior` makes of it: which schedules it plays, and where it leaves
 # the task's own settings alone because it does not know better.
 #
@@ -47,7 +47,7 @@ threadpool_limits(1)
 plt.rcParams |= {"figure.dpi": 100, "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True}
 plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 # They differ to the colour-blind, and in grey.
-COLOURS = ("#000000", "#882255", "#0072b2", "#009e73", "#e69f00", "#56b4e9")
+COLOURS = ("#000000", "#882255", "#0072b2", "#009e73", "#e69f00", "#56b4e9", "#999999", "#d55e00")
 
 # %% [markdown]
 # ## What the file holds
@@ -118,29 +118,44 @@ panels[0].set_ylabel("difference to the task's own,\nin standard deviations")
 plt.show()
 
 # %% [markdown]
-# Only at 300,000 steps, the budget of all these runs, does the model know anything. At a third or three times of it, the
-# mean goes to 0 and the spread does not: what is best with one budget need not be best with another.
+# Only at 100,000 and 300,000 steps, the budgets of these runs, does the model know anything. At 1,000,000 the mean goes to 0
+# and the spread does not: what is best with one budget need not be best with another.
 #
 # ## What is played
 #
-# At the budget of the runs, the changes against the task's own values over a run: on a task that no run was on, and on the
-# four that there are runs of.
+# At the budgets of the runs, the changes against the task's own values over a run: on a task that no run was on, and on
+# those that there are runs of. Where a task has no line of its own, its runs say too little, and its own values are played.
 
 # %%
 progress = np.linspace(0, 0.98, 50)
-tasks = [None, *dict.fromkeys(run.inner_env for run in experience.runs)]
+colours = dict(zip([None, *dict.fromkeys(run.inner_env for run in experience.runs)], COLOURS, strict=True))
 
-figure, panels = plt.subplots(1, len(model.names), figsize=(9, 3), sharey=True, layout="constrained")
-for task, colour in zip(tasks, COLOURS, strict=False):
-    played = best_lines(model, Context(300_000, normalize=True, decays=True, task=task))
-    for axes, (level, slope) in zip(panels, played, strict=True):
-        changes = [Line(level, slope).change(p) for p in progress]
-        axes.plot(progress, changes, color=colour, linewidth=1 if task else 2.5, label=task or "a new task")
-for axes, name in zip(panels, model.names, strict=True):
-    axes.axhline(0, color="grey", linewidth=0.8)
-    axes.set(title=name, xlabel="progress")
-panels[0].set_ylabel("change (0: the task's own)")
-figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+figure, rows = plt.subplots(
+    2, len(model.names), figsize=(9, 5.4), sharex=True, sharey=True, layout="constrained"
+)
+for panels, budget in zip(rows, (100_000, 300_000), strict=True):
+    of_budget = {run.inner_env for run in experience.runs if run.budget == budget}
+    for task, colour in colours.items():
+        played = best_lines(model, Context(budget, normalize=True, decays=True, task=task))
+        if not played.any() or (task and task not in of_budget):
+            continue
+        for axes, (level, slope) in zip(panels, played, strict=True):
+            changes = [Line(level, slope).change(p) for p in progress]
+            axes.plot(
+                progress, changes, color=colour, linewidth=1 if task else 2.5, label=task or "a new task"
+            )
+    for axes in panels:
+        axes.axhline(0, color="grey", linewidth=0.8)
+    panels[0].set_ylabel(f"change with {budget:,} steps\n(0: the task's own)")
+for top, bottom, name in zip(*rows, model.names, strict=True):
+    top.set_title(name)
+    bottom.set_xlabel("progress")
+handles = {
+    label: handle
+    for axes in rows[:, 0]
+    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+}
+figure.legend(handles.values(), handles, loc="outside lower center", ncols=4)
 plt.show()
 
 # %% [markdown]
@@ -151,7 +166,7 @@ own = 1 - progress
 
 figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
 axes.plot(progress, own, color=COLOURS[0], linewidth=2, label="the task's own")
-for budget, colour in zip((30_000, 250_000, 300_000, 350_000, 1_000_000), COLOURS[1:], strict=True):
+for budget, colour in zip((30_000, 100_000, 270_000, 300_000, 1_000_000), COLOURS[1:], strict=False):
     played = best_lines(model, Context(budget, normalize=True, decays=True))
     line = Line(*played[model.names.index("learning_rate")])
     axes.plot(
@@ -166,12 +181,12 @@ axes.legend()
 plt.show()
 
 # %% [markdown]
-# Near 300,000 steps it keeps the learning rate up for longer than the task would. Elsewhere the lines lie on the task's own:
-# then a run with `prior` is the run without it, to the bit.
+# Near 100,000 and 300,000 steps it keeps the learning rate up for longer than the task would. Elsewhere the lines lie on the
+# task's own: then a run with `prior` is the run without it, to the bit.
 #
 # ## One run beside another
 #
-# Walker2d, one of the four tasks of the experience, with a seed that is not in it. A single pair of runs says nothing about
+# Walker2d, one of the tasks of the experience, with a seed that is not in it. A single pair of runs says nothing about
 # which is better; `hyperrl sweep` runs many.
 
 # %%
@@ -211,8 +226,9 @@ plt.show()
 # %% [markdown]
 # ## Where it helps, and where it does not
 #
-# - In the pair above, at `SCALE` 1, the run with `prior` ends well ahead. What it changes most on Walker2d is the clip range.
-# - What these runs say, they say about four tasks at one budget. How much of it holds with other seeds, and on tasks that
+# - In the pair above, at `SCALE` 1, the run with `prior` is ahead for two thirds of the time, and ends far behind. What it changes
+#   most on Walker2d is the clip range.
+# - What these runs say, they say about seven tasks and two budgets. How much of it holds with other seeds, and on tasks that
 #   nothing was learned on, is [measured](../experience.md#protocol) beside rules and random choices.
 # - At other budgets, and from settings that do not normalise, the agent does not know better than the task and leaves it
 #   alone.
