@@ -323,18 +323,22 @@ def test_another_algorithm(make_env, tmp_path):
             refused()
 
 
-def test_the_file_that_ships_knows_its_budget_and_falls_back_elsewhere():
+def test_the_file_that_ships_knows_its_budgets_and_falls_back_elsewhere():
     assert experience_path("PPO").stat().st_size < 2_000_000
     experience = load_experience("PPO")
     assert len(experience.runs) >= 300
     model = model_of(experience, PAPERS)
-    for task in ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "LunarLanderContinuous-v3", "New-v0"):
-        context = Context(300_000, *PAPERS, task)
+    tasks = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "LunarLanderContinuous-v3", "New-v0")
+    known = [(300_000, task) for task in tasks]
+    # On LunarLanderContinuous nothing is known to be better with this budget.
+    known += [(100_000, task) for task in tasks if task != "LunarLanderContinuous-v3"]
+    for budget, task in known:
+        context = Context(budget, *PAPERS, task)
         changed = best_lines(model, context)
         assert changed.any()
         mean, spread = model.differences(changed[None], context)
         assert mean[0] > spread[0]
-        for other in (10_000, 100_000, 1_000_000, 300_000_000):
+        for other in (10_000, 1_000_000, 300_000_000):
             assert not best_lines(model, replace(context, budget=other)).any()
     assert model_of(experience, SB3S) is None
 
